@@ -1,0 +1,1 @@
+//! Users, Basic credentials and their verification.

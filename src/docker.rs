@@ -1,0 +1,1 @@
+//! What the agent itself asks of Docker.

@@ -1,0 +1,5 @@
+//! HTTP/1.1 messages (RFC 9110, RFC 9112).
+
+pub mod body;
+pub mod client;
+pub mod head;

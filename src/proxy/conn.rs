@@ -1,0 +1,1 @@
+//! One proxied connection, sans-IO.

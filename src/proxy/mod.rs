@@ -1,0 +1,5 @@
+//! The TLS proxy in front of Docker.
+
+pub mod conn;
+pub mod session;
+pub mod tunnel;

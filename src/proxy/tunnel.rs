@@ -1,0 +1,1 @@
+//! An upgraded connection, sans-IO.
