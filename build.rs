@@ -1,1 +1,3 @@
+//! What is made at build time.
+
 fn main() {}

@@ -80,6 +80,10 @@ fn read_old_clock() -> UnixTime {
     // SAFETY: `spec` is a live, writable `timespec`, which is all that the call touches. It
     // cannot fail with a valid pointer and CLOCK_REALTIME; if it did, the epoch stays in `spec`.
     unsafe { libc::clock_gettime(libc::CLOCK_REALTIME, &raw mut spec) };
+    #[allow(
+        clippy::useless_conversion,
+        reason = "`time_t` has 32 bits on some targets"
+    )]
     UnixTime {
         secs: i64::from(spec.tv_sec),
         nanos: spec.tv_nsec.clamp(0, 999_999_999) as u32,
