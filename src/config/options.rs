@@ -115,8 +115,6 @@ pub const ENV_PREFIX: &str = "HAVEN_AGENT_";
 pub const VERBOSE: &str = "verbose";
 /// The port of the proxy, unless another is given.
 pub const DEFAULT_PORT: u16 = 8771;
-/// The default of `log_level`: the start has things to say.
-pub const DEFAULT_LOG_LEVEL: u32 = 1;
 /// The greatest `log_level`: DEBUG.
 pub const MAX_LOG_LEVEL: u32 = 2;
 /// The longest interval between two reports, in seconds: a week.
@@ -207,7 +205,7 @@ pub const OPTIONS: [Opt; 29] = [
         kind: Kind::Number {
             min: 0,
             max: MAX_LOG_LEVEL,
-            unit: "verbosity",
+            unit: "WARNING, INFO, DEBUG",
         },
         default: "1",
         help: "0 is WARNING, 1 is INFO, 2 is DEBUG; -v is 1, -vv is 2",

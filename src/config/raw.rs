@@ -90,11 +90,6 @@ impl RawConfig {
         self.settings.get(&id)
     }
 
-    /// Every setting that was given.
-    pub fn given(&self) -> impl Iterator<Item = (Id, &Setting)> {
-        self.settings.iter().map(|(id, setting)| (*id, setting))
-    }
-
     /// Reads everything: `flags` (the command line's settings), the environment, the INI files.
     pub fn read(
         flags: Vec<(Id, Origin, bool, String)>,
@@ -247,10 +242,16 @@ impl RawConfig {
 fn places(around: &Surroundings) -> Vec<PathBuf> {
     let variable = |name: &str| {
         let found = around.variables.iter().find(|(key, _)| key == name);
-        found.map(|(_, value)| PathBuf::from(value)).filter(|path| !path.as_os_str().is_empty())
+        found
+            .map(|(_, value)| PathBuf::from(value))
+            .filter(|path| !path.as_os_str().is_empty())
     };
     let users = variable("XDG_CONFIG_HOME").or_else(|| Some(variable("HOME")?.join(".config")));
-    let directories = [Some(around.directory.clone()), users, Some(around.etc.clone())];
+    let directories = [
+        Some(around.directory.clone()),
+        users,
+        Some(around.etc.clone()),
+    ];
     let mut paths = Vec::new();
     for directory in directories.into_iter().flatten() {
         for name in INI_NAMES {
