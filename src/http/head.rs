@@ -68,6 +68,11 @@ pub struct HeadFinder {
 }
 
 impl HeadFinder {
+    /// Whether no byte has been seen yet.
+    pub fn is_fresh(&self) -> bool {
+        self.searched == 0
+    }
+
     /// The length of the head at the start of `input`, its empty line included; `None` while that
     /// line has not come.
     ///
