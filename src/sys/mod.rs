@@ -10,6 +10,7 @@ pub mod limits;
 pub mod net;
 pub mod signal;
 pub mod socket;
+pub mod process;
 pub mod stream;
 pub mod time;
 
