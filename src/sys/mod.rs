@@ -5,6 +5,11 @@
 
 use std::io;
 
+pub mod epoll;
+pub mod limits;
+pub mod net;
+pub mod signal;
+pub mod socket;
 pub mod process;
 pub mod stream;
 pub mod time;
