@@ -5,6 +5,7 @@
 
 use std::io;
 
+pub mod fs;
 pub mod time;
 
 /// The one place where a system call's −1 becomes an [`io::Error`] made from `errno`.
