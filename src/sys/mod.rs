@@ -6,11 +6,12 @@
 use std::io;
 
 pub mod epoll;
+pub mod fs;
 pub mod limits;
 pub mod net;
+pub mod process;
 pub mod signal;
 pub mod socket;
-pub mod process;
 pub mod stream;
 pub mod time;
 
