@@ -5,6 +5,7 @@
 
 use std::io;
 
+pub mod fs;
 pub mod net;
 pub mod stream;
 pub mod time;
