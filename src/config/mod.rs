@@ -1,11 +1,35 @@
 //! Typed, validated settings.
+//!
+//! Two steps: `raw` gathers texts with their origins from the command line (`arguments`), the
+//! environment and INI files (`ini`), after the one table in `options`; `resolve` makes them mean
+//! something (`place`, `files`). `help` renders the table.
 
+mod arguments;
+mod echo;
+mod error;
+mod files;
+mod help;
+mod ini;
+mod options;
+mod place;
+mod raw;
+mod resolve;
+
+pub use error::ConfigError;
+pub use help::help;
+pub use place::Master;
+pub use raw::Surroundings;
+
+use crate::auth::Users;
+use crate::docker::Endpoint;
 use crate::secret::Secret;
 use crate::tls;
+use arguments::CommandLine;
 use log::LevelFilter;
-use std::fmt;
+use raw::RawConfig;
+use std::ffi::OsString;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// What the program shall do.
@@ -32,19 +56,22 @@ pub struct Config {
     pub level: LevelFilter,
     /// Where the host's root directory is mounted.
     pub root_path: PathBuf,
+    /// Where Docker listens.
+    pub docker: Endpoint,
     /// The masters, in the order in which they are tried; none: no registration.
     pub masters: Vec<Master>,
     /// Sent to the master as `X-Auth-Node`.
     pub secret: Option<Secret>,
     /// Between two reports.
     pub interval: Duration,
-    /// Where the master reaches Docker on this node, as it is registered. None: not known.
+    /// Where the master reaches Docker on this node, as it is registered. None: not known, since
+    /// there is no proxy and Docker is a Unix socket.
     pub address: Option<String>,
     /// The form of the report's `time`.
     pub time_format: TimeFormat,
     /// Where the proxy listens; none: it is off.
     pub listen: Option<SocketAddr>,
-    /// Why the proxy is on or off, for the log.
+    /// Why the proxy is on or off, as a line for the log.
     pub listen_why: String,
     /// Event loops of the proxy.
     pub workers: usize,
@@ -52,10 +79,18 @@ pub struct Config {
     pub tls: tls::Settings,
     /// The certificates (PEM) that a master's certificate is checked with, instead of the usual ones.
     pub ca: Option<PathBuf>,
+    /// Who may use the proxy.
+    pub users: Users,
     /// The proxy's bounds.
     pub limits: Limits,
     /// Whether the agent exits when its Docker socket was replaced on the host and the mounted one is dead.
     pub exit_on_stale_socket: bool,
+    /// The INI files that were read, the most specific first.
+    pub files: Vec<PathBuf>,
+    /// Every option's effective value as a Python dictionary, with secrets masked.
+    pub arguments: String,
+    /// What is odd, but no error.
+    pub warnings: Vec<String>,
 }
 
 /// The proxy's bounds in number and time.
@@ -86,27 +121,50 @@ pub enum TimeFormat {
     Local,
 }
 
-/// A manager to register with. `Display` gives its URL.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Master {
-    /// Whether it is asked by HTTPS.
-    pub tls: bool,
-    /// A name or an address; an IPv6 address without its brackets.
-    pub host: String,
-    /// The TCP port.
-    pub port: u16,
-    /// What precedes `/discovery/…` in the target: empty, or a path with a leading and without a
-    /// trailing slash.
-    pub path: String,
+/// What the command line asks for, once the settings are known to be good.
+#[derive(Debug)]
+pub enum Request {
+    /// The help text.
+    Help,
+    /// The version.
+    Version,
+    /// The hash of a password, which needs no settings.
+    HashPassword,
+    /// A command with its settings.
+    Run(Box<Config>),
 }
 
-impl fmt::Display for Master {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let scheme = if self.tls { "https" } else { "http" };
-        if self.host.contains(':') {
-            write!(f, "{scheme}://[{}]:{}{}", self.host, self.port, self.path)
-        } else {
-            write!(f, "{scheme}://{}:{}{}", self.host, self.port, self.path)
+/// Reads all settings of the process, whose arguments (without the program's name) were
+/// `arguments`.
+pub fn load(arguments: Vec<OsString>) -> Result<Request, ConfigError> {
+    read(&Surroundings {
+        arguments,
+        variables: std::env::vars_os().collect(),
+        // One that was deleted has no files either.
+        directory: std::env::current_dir().unwrap_or_else(|_| PathBuf::from(".")),
+        etc: Path::new("/etc").to_path_buf(),
+        pid1: crate::sys::process::is_pid1(),
+    })
+}
+
+/// Reads all settings.
+pub fn read(around: &Surroundings) -> Result<Request, ConfigError> {
+    match arguments::parse(&around.arguments)? {
+        CommandLine::Help => Ok(Request::Help),
+        CommandLine::Version => Ok(Request::Version),
+        CommandLine::Run(Command::HashPassword, _) => Ok(Request::HashPassword),
+        CommandLine::Run(command, flags) => {
+            let raw = RawConfig::read(flags, around)?;
+            let config = resolve::config(command, raw, around.pid1)?;
+            Ok(Request::Run(Box::new(config)))
         }
     }
 }
+
+/// Where the secrets of a command line are: (index of the argument, first byte, behind the last).
+pub fn secret_ranges(arguments: &[OsString]) -> Vec<(usize, usize, usize)> {
+    raw::secret_ranges(arguments)
+}
+
+#[cfg(test)]
+mod tests;

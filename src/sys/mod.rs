@@ -5,8 +5,13 @@
 
 use std::io;
 
+pub mod epoll;
 pub mod fs;
+pub mod limits;
 pub mod net;
+pub mod process;
+pub mod signal;
+pub mod socket;
 pub mod stream;
 pub mod time;
 
