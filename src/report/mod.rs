@@ -16,7 +16,7 @@ mod reporter;
 
 pub use reporter::{Reporter, Status};
 
-use crate::config::{Master, TimeFormat};
+use crate::config::{Config, Master, TimeFormat};
 use crate::docker::Endpoint;
 use crate::secret::Secret;
 use crate::zone::Zone;
@@ -45,6 +45,21 @@ pub struct Settings {
     pub time_format: TimeFormat,
     /// The certificates (PEM) that an `https` master's is checked with, instead of the usual ones.
     pub ca: Option<PathBuf>,
+}
+
+impl From<&Config> for Settings {
+    fn from(config: &Config) -> Settings {
+        Settings {
+            root_path: config.root_path.clone(),
+            docker: config.docker.clone(),
+            masters: config.masters.clone(),
+            secret: config.secret.clone(),
+            interval: config.interval,
+            address: config.address.clone(),
+            time_format: config.time_format,
+            ca: config.ca.clone(),
+        }
+    }
 }
 
 impl Settings {
