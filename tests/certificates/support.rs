@@ -69,10 +69,11 @@ pub fn command(program: &str, dir: &Scratch) -> Command {
     command
 }
 
-/// A shell's command line in `dir`, with answers for what it asks.
+/// A shell's command line in `dir`, with answers for what it asks. In a session of its own: with a
+/// terminal openssl would ask there.
 pub fn shell(line: &str, answers: &str, dir: &Scratch) -> Output {
-    let mut child = command("sh", dir)
-        .args(["-c", line])
+    let mut child = command("setsid", dir)
+        .args(["--wait", "sh", "-c", line])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
