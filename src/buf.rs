@@ -39,6 +39,12 @@ impl Buf {
         }
     }
 
+    /// The same bytes under another limit.
+    pub fn with_limit(mut self, limit: usize) -> Buf {
+        self.limit = limit;
+        self
+    }
+
     /// The bytes held, oldest first.
     pub fn data(&self) -> &[u8] {
         self.bytes.get(self.start..self.end).unwrap_or_default()

@@ -1,7 +1,9 @@
 //! Message bodies: how long they are (RFC 9112 §6) and the chunked coding (RFC 9112 §7.1).
 
-use std::fmt;
+use std::fmt::{self, Write};
 use std::ops::Range;
+
+use crate::buf::Buf;
 
 /// How a message says where its body ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -179,6 +181,129 @@ impl Default for ChunkDecoder {
     }
 }
 
+/// A body on its way through: read in the framing it came in, written in the one it leaves in.
+#[derive(Debug)]
+pub enum Body {
+    /// This many bytes are still to come.
+    Length(u64),
+    /// Chunked, and how far it has been read.
+    Chunked(ChunkDecoder),
+    /// Until the connection ends.
+    UntilClose,
+}
+
+/// How a body is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Coding {
+    /// As it is.
+    Identity,
+    /// In chunks of our own.
+    Chunked,
+}
+
+/// What one call of [`Body::forward`] did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Forwarded {
+    /// Bytes of the input that are dealt with.
+    pub consumed: usize,
+    /// Bytes of the body among them.
+    pub payload: usize,
+    /// Whether the body has ended, and its end been written.
+    pub done: bool,
+}
+
+/// The most that the chunked coding adds to one run of data: a size line of 16 digits, CRLF
+/// after the data, and the last chunk.
+pub const CHUNK_OVERHEAD: usize = MAX_SIZE_DIGITS as usize + 2 + 2 + LAST_CHUNK.len();
+
+const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
+
+impl Body {
+    /// The body that `framing` announces; `None` where there is nothing to come.
+    pub fn new(framing: Framing) -> Option<Body> {
+        match framing {
+            Framing::None | Framing::Length(0) => None,
+            Framing::Length(length) => Some(Body::Length(length)),
+            Framing::Chunked => Some(Body::Chunked(ChunkDecoder::new())),
+            Framing::UntilClose => Some(Body::UntilClose),
+        }
+    }
+
+    /// Copies what `input` holds of the body to `out`, as much as `out` has room for. Bytes after
+    /// the body are not touched.
+    ///
+    /// # Errors
+    /// The chunked coding is broken.
+    pub fn forward(
+        &mut self,
+        input: &[u8],
+        coding: Coding,
+        out: &mut Buf,
+    ) -> Result<Forwarded, ChunkError> {
+        let mut forwarded = Forwarded {
+            consumed: 0,
+            payload: 0,
+            done: false,
+        };
+        while !forwarded.done && out.room() > CHUNK_OVERHEAD {
+            let rest = input.get(forwarded.consumed..).unwrap_or_default();
+            let fits = rest.len().min(out.room() - CHUNK_OVERHEAD);
+            let Some(rest) = rest.get(..fits).filter(|rest| !rest.is_empty()) else {
+                break;
+            };
+            let piece = self.next_piece(rest)?;
+            let data = rest.get(piece.data).unwrap_or_default();
+            write_coded(data, coding, out);
+            forwarded.consumed += piece.consumed;
+            forwarded.payload += data.len();
+            forwarded.done = self.is_done();
+        }
+        if forwarded.done && coding == Coding::Chunked {
+            out.put(LAST_CHUNK);
+        }
+        Ok(forwarded)
+    }
+
+    fn next_piece(&mut self, input: &[u8]) -> Result<Piece, ChunkError> {
+        let consumed = match self {
+            Body::Chunked(decoder) => return decoder.decode(input),
+            Body::UntilClose => input.len(),
+            Body::Length(left) => {
+                let take = (*left).min(input.len() as u64);
+                *left -= take;
+                take as usize // at most input.len()
+            }
+        };
+        Ok(Piece {
+            consumed,
+            data: 0..consumed,
+        })
+    }
+
+    fn is_done(&self) -> bool {
+        match self {
+            Body::Length(left) => *left == 0,
+            Body::Chunked(decoder) => decoder.is_done(),
+            Body::UntilClose => false,
+        }
+    }
+}
+
+/// Writes one run of body data; the caller has made room for it and [`CHUNK_OVERHEAD`].
+fn write_coded(data: &[u8], coding: Coding, out: &mut Buf) {
+    match coding {
+        Coding::Identity => {
+            out.put(data);
+        }
+        Coding::Chunked if data.is_empty() => {}
+        Coding::Chunked => {
+            let _ = write!(out, "{:x}\r\n", data.len());
+            out.put(data);
+            out.put(b"\r\n");
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -288,5 +413,70 @@ mod tests {
         );
         let many = "1;xxxxxxxx\r\nz\r\n".repeat(MAX_DROPPED as usize / 8 + 1);
         check(many.as_bytes(), Err(ChunkError::TooLong));
+    }
+
+    /// Forwards `input` in reads of `step` bytes into a sink that is emptied every `drain` bytes.
+    fn forward(
+        framing: Framing,
+        coding: Coding,
+        input: &[u8],
+        step: usize,
+        room: usize,
+    ) -> (Vec<u8>, usize, bool) {
+        let mut body = Body::new(framing).expect("a body");
+        let mut out = Buf::new(room);
+        let (mut written, mut used, mut done) = (Vec::new(), 0, false);
+        while used < input.len() && !done {
+            let end = input.len().min(used + step);
+            let forwarded = body.forward(&input[used..end], coding, &mut out).unwrap();
+            used += forwarded.consumed;
+            done = forwarded.done;
+            written.extend_from_slice(out.data());
+            assert!(done || forwarded.consumed > 0, "no progress");
+            out.clear();
+        }
+        (written, used, done)
+    }
+
+    #[test]
+    fn a_body_is_forwarded_in_the_coding_asked_for() {
+        let chunked = b"5;x\r\nhello\r\n6\r\n world\r\n0\r\nT: x\r\n\r\n";
+        for step in [1, 3, 1000] {
+            for room in [CHUNK_OVERHEAD + 1, CHUNK_OVERHEAD + 7, 1000] {
+                let (written, used, done) =
+                    forward(Framing::Chunked, Coding::Identity, chunked, step, room);
+                assert_eq!(
+                    (&written[..], used, done),
+                    (&b"hello world"[..], chunked.len(), true)
+                );
+                let (written, used, done) =
+                    forward(Framing::Chunked, Coding::Chunked, chunked, step, room);
+                assert_eq!((used, done), (chunked.len(), true));
+                assert_eq!(
+                    decode(&written, 1).unwrap(),
+                    (b"hello world".to_vec(), written.len(), true)
+                );
+                let (written, used, done) = forward(
+                    Framing::Length(5),
+                    Coding::Identity,
+                    b"hello world",
+                    step,
+                    room,
+                );
+                assert_eq!((&written[..], used, done), (&b"hello"[..], 5, true));
+                let (written, used, done) =
+                    forward(Framing::UntilClose, Coding::Identity, b"hello", step, room);
+                assert_eq!((&written[..], used, done), (&b"hello"[..], 5, false));
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_is_taken_that_has_no_room() {
+        let mut out = Buf::new(CHUNK_OVERHEAD);
+        let forwarded = Body::Length(5)
+            .forward(b"hello", Coding::Identity, &mut out)
+            .unwrap();
+        assert_eq!(forwarded.consumed, 0);
     }
 }
