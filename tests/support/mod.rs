@@ -7,6 +7,7 @@
 pub mod agent;
 pub mod client;
 pub mod docker;
+pub mod pair;
 pub mod process;
 pub mod upstream;
 

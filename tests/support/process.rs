@@ -222,8 +222,9 @@ impl Drop for Running {
 /// Sends a signal by its name (`TERM`); the tests hold no `unsafe`, hence the command.
 #[track_caller]
 pub fn signal(pid: u32, name: &str) {
-    let status = Command::new("kill")
-        .args([&format!("-{name}"), &pid.to_string()])
+    // The shell's own: a bare Debian has no such program.
+    let status = Command::new("sh")
+        .args(["-c", "kill -\"$0\" \"$1\"", name, &pid.to_string()])
         .status()
         .unwrap();
     assert!(status.success(), "kill -{name} {pid}");
