@@ -9,6 +9,7 @@ pub mod log;
 pub mod metrics;
 pub mod proxy;
 pub mod report;
+pub mod secret;
 pub mod sys;
 pub mod tls;
 pub mod zone;

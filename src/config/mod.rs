@@ -1,1 +1,170 @@
 //! Typed, validated settings.
+//!
+//! Two steps: `raw` gathers texts with their origins from the command line (`arguments`), the
+//! environment and INI files (`ini`), after the one table in `options`; `resolve` makes them mean
+//! something (`place`, `files`). `help` renders the table.
+
+mod arguments;
+mod echo;
+mod error;
+mod files;
+mod help;
+mod ini;
+mod options;
+mod place;
+mod raw;
+mod resolve;
+
+pub use error::ConfigError;
+pub use help::help;
+pub use place::Master;
+pub use raw::Surroundings;
+
+use crate::auth::Users;
+use crate::docker::Endpoint;
+use crate::secret::Secret;
+use crate::tls;
+use arguments::CommandLine;
+use log::LevelFilter;
+use raw::RawConfig;
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// What the program shall do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Serve the proxy and register the node, until told to stop.
+    Daemon,
+    /// Print the root certificate.
+    RootCert,
+    /// Print the report that would be sent.
+    Report,
+    /// Try out all settings and say what works.
+    Check,
+    /// Make a bcrypt hash of the password on standard input.
+    HashPassword,
+}
+
+/// Everything that is decided before the agent starts.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// What to do.
+    pub command: Command,
+    /// What is logged.
+    pub level: LevelFilter,
+    /// Where the host's root directory is mounted.
+    pub root_path: PathBuf,
+    /// Where Docker listens.
+    pub docker: Endpoint,
+    /// The masters, in the order in which they are tried; none: no registration.
+    pub masters: Vec<Master>,
+    /// Sent to the master as `X-Auth-Node`.
+    pub secret: Option<Secret>,
+    /// Between two reports.
+    pub interval: Duration,
+    /// Where the master reaches Docker on this node, as it is registered. None: not known, since
+    /// there is no proxy and Docker is a Unix socket.
+    pub address: Option<String>,
+    /// The form of the report's `time`.
+    pub time_format: TimeFormat,
+    /// Where the proxy listens; none: it is off.
+    pub listen: Option<SocketAddr>,
+    /// Why the proxy is on or off, as a line for the log.
+    pub listen_why: String,
+    /// Event loops of the proxy.
+    pub workers: usize,
+    /// The server's certificate.
+    pub tls: tls::Settings,
+    /// The certificates (PEM) that a master's certificate is checked with, instead of the usual ones.
+    pub ca: Option<PathBuf>,
+    /// Who may use the proxy.
+    pub users: Users,
+    /// The proxy's bounds.
+    pub limits: Limits,
+    /// Whether the agent exits when its Docker socket was replaced on the host and the mounted one is dead.
+    pub exit_on_stale_socket: bool,
+    /// The INI files that were read, the most specific first.
+    pub files: Vec<PathBuf>,
+    /// Every option's effective value as a Python dictionary, with secrets masked.
+    pub arguments: String,
+    /// What is odd, but no error.
+    pub warnings: Vec<String>,
+}
+
+/// The proxy's bounds in number and time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Client connections at a time; none: as many as there are descriptors for.
+    pub max_connections: Option<usize>,
+    /// From the connection to the end of its TLS handshake.
+    pub handshake_timeout: Duration,
+    /// From a request's first byte to the end of its head.
+    pub head_timeout: Duration,
+    /// Without progress inside a request's body.
+    pub body_timeout: Duration,
+    /// Between two requests of a connection.
+    pub idle_timeout: Duration,
+    /// For streams that still run when the agent is told to stop.
+    pub grace: Duration,
+}
+
+/// The form of the time that a report carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TimeFormat {
+    /// With an offset first; without where a master answers 400 to that.
+    Auto,
+    /// With the zone's offset (masters since mid 2017).
+    Offset,
+    /// Without (masters before).
+    Local,
+}
+
+/// What the command line asks for, once the settings are known to be good.
+#[derive(Debug)]
+pub enum Request {
+    /// The help text.
+    Help,
+    /// The version.
+    Version,
+    /// The hash of a password, which needs no settings.
+    HashPassword,
+    /// A command with its settings.
+    Run(Box<Config>),
+}
+
+/// Reads all settings of the process, whose arguments (without the program's name) were
+/// `arguments`.
+pub fn load(arguments: Vec<OsString>) -> Result<Request, ConfigError> {
+    read(&Surroundings {
+        arguments,
+        variables: std::env::vars_os().collect(),
+        // One that was deleted has no files either.
+        directory: std::env::current_dir().unwrap_or_else(|_| PathBuf::from(".")),
+        etc: Path::new("/etc").to_path_buf(),
+        pid1: crate::sys::process::is_pid1(),
+    })
+}
+
+/// Reads all settings.
+pub fn read(around: &Surroundings) -> Result<Request, ConfigError> {
+    match arguments::parse(&around.arguments)? {
+        CommandLine::Help => Ok(Request::Help),
+        CommandLine::Version => Ok(Request::Version),
+        CommandLine::Run(Command::HashPassword, _) => Ok(Request::HashPassword),
+        CommandLine::Run(command, flags) => {
+            let raw = RawConfig::read(flags, around)?;
+            let config = resolve::config(command, raw, around.pid1)?;
+            Ok(Request::Run(Box::new(config)))
+        }
+    }
+}
+
+/// Where the secrets of a command line are: (index of the argument, first byte, behind the last).
+pub fn secret_ranges(arguments: &[OsString]) -> Vec<(usize, usize, usize)> {
+    raw::secret_ranges(arguments)
+}
+
+#[cfg(test)]
+mod tests;

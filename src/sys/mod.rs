@@ -5,6 +5,14 @@
 
 use std::io;
 
+pub mod epoll;
+pub mod limits;
+pub mod net;
+pub mod signal;
+pub mod socket;
+pub mod process;
+pub mod stream;
+pub mod fs;
 pub mod time;
 
 /// The one place where a system call's −1 becomes an [`io::Error`] made from `errno`.

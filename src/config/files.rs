@@ -1,0 +1,72 @@
+//! Files that settings name: secrets, hashes, users, certificates.
+
+use super::error::ConfigError;
+use super::raw::{self, Setting};
+use crate::auth;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+/// The largest file with one secret or hash, in bytes.
+const MAX_SECRET_FILE: u64 = 16 * 1024;
+/// The largest file of users, in bytes.
+const MAX_USERS_FILE: u64 = 1024 * 1024;
+
+/// The one line of a file that holds a secret. Warns where everybody may read it.
+pub fn secret_line(setting: &Setting, warnings: &mut Vec<String>) -> Result<String, ConfigError> {
+    let path = PathBuf::from(&setting.value);
+    let (text, everyones) = read(setting, &path, MAX_SECRET_FILE)?;
+    if everyones {
+        warnings.push(raw::world_readable(&path));
+    }
+    let line = text.strip_suffix('\n').unwrap_or(&text);
+    let line = line.strip_suffix('\r').unwrap_or(line);
+    let content = |problem: &str| {
+        let origin = setting.origin.clone();
+        ConfigError::Content(origin, path.clone(), 0, problem.to_string())
+    };
+    if line.is_empty() {
+        return Err(content("the file is empty"));
+    }
+    if line.contains(['\n', '\r']) {
+        return Err(content("more than one line"));
+    }
+    Ok(line.to_string())
+}
+
+/// The users of an htpasswd file, with their hashes.
+pub fn users(setting: &Setting) -> Result<Vec<(String, String)>, ConfigError> {
+    let path = PathBuf::from(&setting.value);
+    let (text, _) = read(setting, &path, MAX_USERS_FILE)?;
+    auth::parse_htpasswd(&text).map_err(|(line, error)| {
+        ConfigError::Content(setting.origin.clone(), path, line, error.to_string())
+    })
+}
+
+/// The path of a file that must be readable; its content is for others to judge.
+pub fn readable(setting: &Setting) -> Result<PathBuf, ConfigError> {
+    let path = PathBuf::from(&setting.value);
+    let opened = File::open(&path).and_then(|file| {
+        let directory = file.metadata()?.is_dir();
+        directory
+            .then(|| Err(std::io::ErrorKind::IsADirectory.into()))
+            .unwrap_or(Ok(()))
+    });
+    match opened {
+        Ok(()) => Ok(path),
+        Err(error) => Err(ConfigError::Unreadable(setting.origin.clone(), path, error)),
+    }
+}
+
+/// The text of a file, and whether everybody may read it.
+fn read(setting: &Setting, path: &Path, limit: u64) -> Result<(String, bool), ConfigError> {
+    let unreadable =
+        |error| ConfigError::Unreadable(setting.origin.clone(), path.to_path_buf(), error);
+    let file = File::open(path).map_err(unreadable)?;
+    let everyones = raw::is_world_readable(&file);
+    let bytes = raw::read_bounded(file, limit).map_err(unreadable)?;
+    let text = String::from_utf8(bytes).map_err(|_| {
+        let origin = setting.origin.clone();
+        ConfigError::Content(origin, path.to_path_buf(), 0, "not UTF-8".to_string())
+    })?;
+    Ok((text, everyones))
+}

@@ -1,0 +1,321 @@
+//! Command line, environment and INI files as one set of texts, each with its origin.
+
+use super::error::ConfigError;
+use super::options::{self, ENV_PREFIX, Id, Opt};
+use super::{arguments, ini};
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+/// The largest INI file that is read, in bytes.
+pub const MAX_INI_BYTES: u64 = 256 * 1024;
+/// The names of the INI file, the old agent's last.
+const INI_NAMES: [&str; 2] = ["haven-agent.ini", "dm-agent.ini"];
+/// What Docker's links and Kubernetes put into the environment for a service that is called
+/// `haven-agent`; each is also ignored with `_` and more behind it, but for the name.
+const INJECTED: [&str; 3] = ["PORT", "SERVICE", "ENV"];
+
+/// Where a setting was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// On the command line, by this spelling.
+    Flag(String),
+    /// In the environment variable of this name.
+    Variable(String),
+    /// In an INI file.
+    Ini {
+        /// Which.
+        path: PathBuf,
+        /// The line of the key.
+        line: usize,
+        /// The key as it is spelled, in lower case.
+        key: String,
+    },
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Origin::Flag(name) | Origin::Variable(name) => f.write_str(name),
+            Origin::Ini { path, line, key } => write!(f, "{}:{line}: {key}", path.display()),
+        }
+    }
+}
+
+/// The text of an option and where it was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Setting {
+    /// The text, as given. May be a secret.
+    pub value: String,
+    /// Where.
+    pub origin: Origin,
+    /// Whether by the Java agent's name.
+    pub spring: bool,
+    /// How specific its place is: the least wins.
+    level: usize,
+}
+
+/// What the process was started with and in; the tests make their own.
+#[derive(Clone, Debug)]
+pub struct Surroundings {
+    /// The arguments, without the program's name.
+    pub arguments: Vec<OsString>,
+    /// The environment.
+    pub variables: Vec<(OsString, OsString)>,
+    /// The working directory.
+    pub directory: PathBuf,
+    /// `/etc`.
+    pub etc: PathBuf,
+    /// Whether this is process 1.
+    pub pid1: bool,
+}
+
+/// The settings as texts, from all places.
+#[derive(Clone, Debug, Default)]
+pub struct RawConfig {
+    settings: BTreeMap<Id, Setting>,
+    /// The INI files that were read, the most specific first.
+    pub files: Vec<PathBuf>,
+    /// What is odd, but no error.
+    pub warnings: Vec<String>,
+}
+
+impl RawConfig {
+    /// The text of `id`, if it was given at all.
+    pub fn get(&self, id: Id) -> Option<&Setting> {
+        self.settings.get(&id)
+    }
+
+    /// Reads everything: `flags` (the command line's settings), the environment, the INI files.
+    pub fn read(
+        flags: Vec<(Id, Origin, bool, String)>,
+        around: &Surroundings,
+    ) -> Result<RawConfig, ConfigError> {
+        let mut raw = RawConfig::default();
+        for (id, origin, spring, value) in flags {
+            raw.add(0, id, origin, spring, value)?;
+        }
+        raw.read_environment(&around.variables)?;
+        if let Some(config) = raw.get(Id::Config).cloned() {
+            let path = around.directory.join(&config.value);
+            raw.read_ini(2, &path, Some(&config.origin))?;
+        } else {
+            for (place, path) in places(around).iter().enumerate() {
+                raw.read_ini(2 + place, path, None)?;
+            }
+        }
+        raw.settle_pair(Id::Secret, Id::SecretFile)?;
+        raw.settle_pair(Id::AdminPassword, Id::AdminPasswordFile)?;
+        Ok(raw)
+    }
+
+    /// Adds a text, unless a more specific place has given one. Levels are read in ascending order.
+    fn add(
+        &mut self,
+        level: usize,
+        id: Id,
+        origin: Origin,
+        spring: bool,
+        value: String,
+    ) -> Result<(), ConfigError> {
+        let value = if id == Id::Listen && spring {
+            format!(":{}", value.trim())
+        } else {
+            value
+        };
+        if let Some(other) = self.settings.get(&id) {
+            if other.level < level {
+                return Ok(());
+            }
+            if other.value != value && other.origin != origin {
+                return Err(ConfigError::Conflict(other.origin.clone(), origin));
+            }
+        }
+        let setting = Setting {
+            value,
+            origin,
+            spring,
+            level,
+        };
+        self.settings.insert(id, setting);
+        Ok(())
+    }
+
+    fn read_environment(&mut self, variables: &[(OsString, OsString)]) -> Result<(), ConfigError> {
+        for (name, value) in variables {
+            // A name that is not UTF-8 is none of ours.
+            let Some(name) = name.to_str() else { continue };
+            match options::by_variable(name) {
+                Some((option, spring)) if !(spring && is_link(option, value)) => {
+                    let origin = Origin::Variable(name.to_string());
+                    let value = value.clone().into_string();
+                    let value = value.map_err(|_| ConfigError::NotText(origin.clone()))?;
+                    self.add(1, option.id, origin, spring, value)?;
+                }
+                Some(_) => {}
+                None => self.judge_unknown(name)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// A variable with our prefix that names no option is an error, like an unknown flag; the Java
+    /// agent's other settings are warned of, since its users may keep them for other programs.
+    fn judge_unknown(&mut self, name: &str) -> Result<(), ConfigError> {
+        let upper = name.to_ascii_uppercase();
+        if let Some(rest) = upper.strip_prefix(ENV_PREFIX) {
+            if !is_injected(rest) {
+                return Err(ConfigError::UnknownVariable(name.to_string()));
+            }
+        } else if ["DM_AGENT_", "DM_AUTH_", "DM.AGENT.", "DM.AUTH."]
+            .iter()
+            .any(|prefix| upper.starts_with(prefix))
+        {
+            self.warnings.push(format!(
+                "environment variable {name} names no option of this agent and is ignored"
+            ));
+        }
+        Ok(())
+    }
+
+    /// Reads one INI file. One that was asked for (`named`) must exist.
+    fn read_ini(
+        &mut self,
+        level: usize,
+        path: &Path,
+        named: Option<&Origin>,
+    ) -> Result<(), ConfigError> {
+        let unreadable = |error: io::Error| match named {
+            Some(origin) => ConfigError::Unreadable(origin.clone(), path.to_path_buf(), error),
+            None => ConfigError::UnreadableIni(path.to_path_buf(), error),
+        };
+        let file = match File::open(path) {
+            Err(error) if named.is_none() && is_absent(&error) => return Ok(()),
+            opened => opened.map_err(unreadable)?,
+        };
+        let everyones = is_world_readable(&file);
+        let bytes = read_bounded(file, MAX_INI_BYTES).map_err(unreadable)?;
+        let at = |line, problem| ConfigError::Ini(path.to_path_buf(), line, problem);
+        for entry in ini::parse(&bytes).map_err(|error| at(error.line, error.problem))? {
+            let Some((option, spring)) = options::by_ini_key(&entry.key) else {
+                let problem = format!("unknown key `{}`", entry.key.escape_debug());
+                return Err(at(entry.line, problem));
+            };
+            if option.id == Id::Config {
+                let problem = "`config` cannot stand in a configuration file".to_string();
+                return Err(at(entry.line, problem));
+            }
+            if option.id == Id::Secret && everyones && !entry.value.is_empty() {
+                self.warnings.push(world_readable(path));
+            }
+            let origin = Origin::Ini {
+                path: path.to_path_buf(),
+                line: entry.line,
+                key: entry.key,
+            };
+            self.add(level, option.id, origin, spring, entry.value)?;
+        }
+        self.files.push(path.to_path_buf());
+        Ok(())
+    }
+
+    /// Of a value and the file that may hold it, the one from the more specific place counts.
+    fn settle_pair(&mut self, value: Id, file: Id) -> Result<(), ConfigError> {
+        let (Some(one), Some(other)) = (self.get(value), self.get(file)) else {
+            return Ok(());
+        };
+        if one.level == other.level {
+            let (one, other) = (one.origin.clone(), other.origin.clone());
+            return Err(ConfigError::Exclusive(one, other));
+        }
+        let loser = if one.level < other.level { file } else { value };
+        self.settings.remove(&loser);
+        Ok(())
+    }
+}
+
+/// The INI files that are looked for, the most specific first, none twice.
+fn places(around: &Surroundings) -> Vec<PathBuf> {
+    let variable = |name: &str| {
+        let found = around.variables.iter().find(|(key, _)| key == name);
+        found
+            .map(|(_, value)| PathBuf::from(value))
+            .filter(|path| !path.as_os_str().is_empty())
+    };
+    let users = variable("XDG_CONFIG_HOME").or_else(|| Some(variable("HOME")?.join(".config")));
+    let directories = [
+        Some(around.directory.clone()),
+        users,
+        Some(around.etc.clone()),
+    ];
+    let mut paths = Vec::new();
+    for directory in directories.into_iter().flatten() {
+        for name in INI_NAMES {
+            let path = directory.join(name);
+            if !paths.contains(&path) {
+                paths.push(path);
+            }
+        }
+    }
+    paths
+}
+
+/// `SERVER_PORT=tcp://…` is what Docker and Kubernetes inject for a service called `server`.
+fn is_link(option: &Opt, value: &OsString) -> bool {
+    option.id == Id::Listen && value.to_string_lossy().contains("://")
+}
+
+fn is_injected(rest: &str) -> bool {
+    let beneath = |name: &&str| {
+        let more = rest.strip_prefix(*name);
+        more.is_some_and(|more| more.starts_with('_'))
+    };
+    rest == "NAME" || rest == "PORT" || INJECTED.iter().any(|name| beneath(&name))
+}
+
+/// Whether no such file is there, as opposed to one that cannot be read.
+fn is_absent(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+    )
+}
+
+/// Reads all of `file`, which may have at most `limit` bytes.
+pub fn read_bounded(file: File, limit: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    file.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > limit {
+        let problem = format!("larger than {limit} bytes");
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, problem));
+    }
+    Ok(bytes)
+}
+
+/// Whether everybody on this machine may read `file`.
+pub fn is_world_readable(file: &File) -> bool {
+    file.metadata()
+        .is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o004 != 0)
+}
+
+/// The warning about a secret in such a file.
+pub fn world_readable(path: &Path) -> String {
+    let path = path.display();
+    format!("{path} holds a secret and can be read by everyone: chmod o-r {path}")
+}
+
+/// The byte ranges of `arguments` that hold secrets: (index, start, end).
+pub fn secret_ranges(arguments: &[OsString]) -> Vec<(usize, usize, usize)> {
+    let tokens = arguments::scan(arguments);
+    let secrets = tokens.into_iter().filter_map(|token| match token {
+        arguments::Token::Value { option, at, .. } if option.secret => {
+            Some((at.argument, at.start, at.end))
+        }
+        _ => None,
+    });
+    secrets.collect()
+}

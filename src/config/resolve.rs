@@ -1,0 +1,302 @@
+//! From texts with origins to a typed, validated [`Config`].
+
+use super::error::ConfigError;
+use super::options::{self, Id, Kind, OPTIONS};
+use super::raw::{RawConfig, Setting};
+use super::{Command, Config, Limits, TimeFormat, echo, files, place};
+use crate::auth::{DEFAULT_USER, Users};
+use crate::docker::Endpoint;
+use crate::secret::Secret;
+use crate::tls;
+use log::LevelFilter;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Makes the texts mean something. `pid1`: whether this is process 1, a container's only one.
+pub fn config(command: Command, mut raw: RawConfig, pid1: bool) -> Result<Config, ConfigError> {
+    let mut warnings = std::mem::take(&mut raw.warnings);
+    let docker = docker(&raw)?;
+    let (listen, listen_why) = listen(&raw, &docker)?;
+    let root_path = root_path(&raw)?;
+    let config = Config {
+        command,
+        level: level(&raw)?,
+        masters: parsed(&raw, Id::Master, place::masters)?.unwrap_or_default(),
+        secret: secret(&raw, &mut warnings)?,
+        interval: seconds(&raw, Id::Timeout)?,
+        address: address(&raw, listen, &docker, &mut warnings)?,
+        time_format: parsed(&raw, Id::TimeFormat, time_format)?.unwrap_or(TimeFormat::Auto),
+        workers: number(&raw, Id::Workers)? as usize,
+        tls: tls::Settings {
+            cert: file(&raw, Id::TlsCert)?,
+            key: file(&raw, Id::TlsKey)?,
+            root_cert: file(&raw, Id::RootCert)?,
+            root_key: file(&raw, Id::RootKey)?,
+            names: parsed(&raw, Id::Names, place::names)?.unwrap_or_default(),
+            resolve: switched(&raw, Id::Resolve)?.unwrap_or(true),
+            host_root: root_path.clone(),
+        },
+        ca: file(&raw, Id::Ca)?,
+        users: users(&raw, &mut warnings)?,
+        limits: limits(&raw)?,
+        exit_on_stale_socket: switched(&raw, Id::ExitOnStaleSocket)?.unwrap_or(pid1),
+        arguments: echo::arguments(&raw, &docker, listen.is_some()),
+        files: std::mem::take(&mut raw.files),
+        root_path,
+        docker,
+        listen,
+        listen_why,
+        warnings,
+    };
+    together(&raw, Id::TlsCert, Id::TlsKey)?;
+    together(&raw, Id::RootCert, Id::RootKey)?;
+    Ok(config)
+}
+
+/// The setting of `id`, unless it is empty, which is the same as none for all but
+/// `admin_password`.
+fn given(raw: &RawConfig, id: Id) -> Option<&Setting> {
+    raw.get(id).filter(|setting| !setting.value.is_empty())
+}
+
+fn wrong<T>(setting: &Setting, problem: impl ToString) -> Result<T, ConfigError> {
+    let origin = setting.origin.clone();
+    Err(ConfigError::Value(origin, problem.to_string()))
+}
+
+/// What `parse` makes of a text, if there is one.
+fn parsed<T>(
+    raw: &RawConfig,
+    id: Id,
+    parse: impl Fn(&str) -> Result<T, String>,
+) -> Result<Option<T>, ConfigError> {
+    let setting = given(raw, id);
+    let parsed =
+        setting.map(|setting| parse(&setting.value).or_else(|problem| wrong(setting, problem)));
+    parsed.transpose()
+}
+
+/// A number within the table's bounds; `None`: neither given nor a default.
+fn optional_number(raw: &RawConfig, id: Id) -> Result<Option<u32>, ConfigError> {
+    let option = options::entry(id);
+    let Kind::Number { min, max, unit } = option.kind else {
+        return Ok(None);
+    };
+    let Some(setting) = raw.get(id) else {
+        return Ok(option.default.parse().ok());
+    };
+    let text = setting.value.as_str();
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    match text.parse::<u32>() {
+        Ok(number) if digits && (min..=max).contains(&number) => Ok(Some(number)),
+        _ => {
+            let text = text.escape_debug();
+            wrong(
+                setting,
+                format!("`{text}` is not a number from {min} to {max} ({unit})"),
+            )
+        }
+    }
+}
+
+/// A number that has a default (a test shows that each does).
+fn number(raw: &RawConfig, id: Id) -> Result<u32, ConfigError> {
+    Ok(optional_number(raw, id)?.unwrap_or_default())
+}
+
+fn seconds(raw: &RawConfig, id: Id) -> Result<Duration, ConfigError> {
+    Ok(Duration::from_secs(number(raw, id)?.into()))
+}
+
+/// What a switch's text says.
+pub fn switch(text: &str) -> Option<bool> {
+    match text.to_ascii_lowercase().as_str() {
+        "true" | "yes" | "on" | "1" => Some(true),
+        "false" | "no" | "off" | "0" => Some(false),
+        _ => None,
+    }
+}
+
+fn switched(raw: &RawConfig, id: Id) -> Result<Option<bool>, ConfigError> {
+    parsed(raw, id, |text| {
+        let problem = || format!("`{}` is neither on nor off", text.escape_debug());
+        switch(text).ok_or_else(problem)
+    })
+}
+
+fn file(raw: &RawConfig, id: Id) -> Result<Option<PathBuf>, ConfigError> {
+    given(raw, id).map(files::readable).transpose()
+}
+
+/// Two files of which neither is any good alone.
+fn together(raw: &RawConfig, one: Id, other: Id) -> Result<(), ConfigError> {
+    for (there, missing) in [(one, other), (other, one)] {
+        if let (Some(setting), None) = (given(raw, there), given(raw, missing)) {
+            let missing = options::entry(missing).key;
+            return wrong(setting, format!("needs {missing} as well"));
+        }
+    }
+    Ok(())
+}
+
+fn level(raw: &RawConfig) -> Result<LevelFilter, ConfigError> {
+    Ok(match number(raw, Id::LogLevel)? {
+        0 => LevelFilter::Warn,
+        1 => LevelFilter::Info,
+        _ => LevelFilter::Debug,
+    })
+}
+
+fn docker(raw: &RawConfig) -> Result<Endpoint, ConfigError> {
+    let parse = |text: &str| text.parse::<Endpoint>().map_err(|error| error.to_string());
+    let docker = parsed(raw, Id::Docker, parse)?;
+    Ok(docker.unwrap_or_else(Endpoint::default_endpoint))
+}
+
+/// Where the proxy listens, and why. The Python agent's users gave Docker's TCP address, opened no
+/// port and registered that address; nobody else does without asking for it.
+fn listen(raw: &RawConfig, docker: &Endpoint) -> Result<(Option<SocketAddr>, String), ConfigError> {
+    if let Some(setting) = given(raw, Id::Listen) {
+        let listen = place::listen(&setting.value).or_else(|problem| wrong(setting, problem))?;
+        let why = match listen {
+            Some(address) => format!("The proxy is on, at {address}: {} says so", setting.origin),
+            None => format!("The proxy is off: {} says so", setting.origin),
+        };
+        return Ok((listen, why));
+    }
+    let default = place::listen(options::entry(Id::Listen).default);
+    let listen = default.unwrap_or_default();
+    let at = listen.map_or_else(String::new, |address| address.to_string());
+    let wanted = OPTIONS.iter().find_map(|option| {
+        let setting = raw.get(option.id)?;
+        (option.wants_proxy || setting.spring).then_some(setting)
+    });
+    Ok(match (docker, wanted) {
+        (Endpoint::Unix(_), _) => {
+            let why = format!("The proxy is on, at {at}: the default for {docker}");
+            (listen, why)
+        }
+        (Endpoint::Tcp { .. }, Some(setting)) => {
+            let why = format!("The proxy is on, at {at}: {} is given", setting.origin);
+            (listen, why)
+        }
+        (Endpoint::Tcp { .. }, None) => {
+            let why = format!(
+                "The proxy is off, and Docker's own address is registered: the default for {docker} \
+                 where no setting speaks of a proxy (listen = {at} switches it on)"
+            );
+            (None, why)
+        }
+    })
+}
+
+fn address(
+    raw: &RawConfig,
+    listen: Option<SocketAddr>,
+    docker: &Endpoint,
+    warnings: &mut Vec<String>,
+) -> Result<Option<String>, ConfigError> {
+    let parse = |text: &str| place::given_address(text, listen.is_some());
+    if let Some(address) = parsed(raw, Id::Address, parse)? {
+        return Ok(Some(address));
+    }
+    let address = listen
+        .map(place::proxy_address)
+        .or_else(|| docker.authority());
+    if address.is_none() && given(raw, Id::Master).is_some() {
+        warnings.push(format!(
+            "the proxy is off and Docker listens at {docker} alone: the master is told no address \
+             of this node (set listen, docker or address)"
+        ));
+    }
+    Ok(address)
+}
+
+fn root_path(raw: &RawConfig) -> Result<PathBuf, ConfigError> {
+    let Some(setting) = given(raw, Id::RootPath) else {
+        return Ok(PathBuf::from(options::entry(Id::RootPath).default));
+    };
+    let path = PathBuf::from(&setting.value);
+    match std::fs::metadata(&path) {
+        Ok(meta) if meta.is_dir() => Ok(path),
+        Ok(_) => wrong(setting, format!("{} is not a directory", path.display())),
+        Err(error) => Err(ConfigError::Unreadable(setting.origin.clone(), path, error)),
+    }
+}
+
+fn time_format(text: &str) -> Result<TimeFormat, String> {
+    match text {
+        "auto" => Ok(TimeFormat::Auto),
+        "offset" => Ok(TimeFormat::Offset),
+        "local" => Ok(TimeFormat::Local),
+        _ => Err(format!(
+            "`{}` is neither auto nor offset nor local",
+            text.escape_debug()
+        )),
+    }
+}
+
+/// The secret from its setting or its file, fit to be a header field's value (RFC 9110 §5.5).
+fn secret(raw: &RawConfig, warnings: &mut Vec<String>) -> Result<Option<Secret>, ConfigError> {
+    let (setting, text) = match (given(raw, Id::Secret), given(raw, Id::SecretFile)) {
+        (Some(setting), _) => (setting, setting.value.clone()),
+        (None, Some(setting)) => (setting, files::secret_line(setting, warnings)?),
+        (None, None) => return Ok(None),
+    };
+    if text.chars().any(char::is_control) {
+        return wrong(
+            setting,
+            "the secret holds a line break or another control character",
+        );
+    }
+    if text.trim() != text {
+        return wrong(
+            setting,
+            "the secret begins or ends with white space, which HTTP would drop",
+        );
+    }
+    Ok(Some(Secret::new(text)))
+}
+
+/// Who may use the proxy: admin with the given or the default password, and those of the file.
+fn users(raw: &RawConfig, warnings: &mut Vec<String>) -> Result<Users, ConfigError> {
+    let file = given(raw, Id::Users);
+    let mut users = match (
+        raw.get(Id::AdminPassword),
+        given(raw, Id::AdminPasswordFile),
+    ) {
+        (Some(setting), _) if setting.value.is_empty() => {
+            if let Some(file) = file {
+                let (one, other) = (setting.origin.clone(), file.origin.clone());
+                return Err(ConfigError::Exclusive(one, other));
+            }
+            return Ok(Users::open());
+        }
+        (Some(setting), _) => admin(setting, &setting.value)?,
+        (None, Some(setting)) => admin(setting, &files::secret_line(setting, warnings)?)?,
+        (None, None) => Users::built_in(),
+    };
+    let Some(file) = file else { return Ok(users) };
+    for (name, hash) in files::users(file)? {
+        users
+            .add(&name, &hash)
+            .or_else(|error| wrong(file, error))?;
+    }
+    Ok(users)
+}
+
+fn admin(setting: &Setting, hash: &str) -> Result<Users, ConfigError> {
+    Users::with(DEFAULT_USER, hash).or_else(|error| wrong(setting, error))
+}
+
+fn limits(raw: &RawConfig) -> Result<Limits, ConfigError> {
+    Ok(Limits {
+        max_connections: optional_number(raw, Id::MaxConnections)?.map(|number| number as usize),
+        handshake_timeout: seconds(raw, Id::HandshakeTimeout)?,
+        head_timeout: seconds(raw, Id::HeadTimeout)?,
+        body_timeout: seconds(raw, Id::BodyTimeout)?,
+        idle_timeout: seconds(raw, Id::IdleTimeout)?,
+        grace: seconds(raw, Id::Grace)?,
+    })
+}

@@ -1,1 +1,0 @@
-//! What the agent itself asks of Docker.

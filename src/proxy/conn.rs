@@ -1,1 +1,0 @@
-//! One proxied connection, sans-IO.

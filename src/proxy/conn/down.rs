@@ -1,0 +1,261 @@
+//! The answer's side of a connection: Docker's heads, bodies, streams and ends.
+
+use std::time::Instant;
+
+use super::{Close, Conn, Down, Up, Upstream};
+use crate::http::body::{Body, Coding, Framing};
+use crate::http::head::{Connection, HeadFinder, ResponseHead, Version};
+use crate::proxy::outbox::Outbox;
+use crate::proxy::reply::Reply;
+use crate::proxy::tunnel::Flow;
+
+impl Conn {
+    /// The connection to Docker is open.
+    pub fn docker_open(&mut self, now: Instant) {
+        self.upstream = Upstream::Open {
+            used: false,
+            deaf: false,
+        };
+        self.docker_closes = false;
+        match std::mem::replace(&mut self.up, Up::Done) {
+            Up::Connect(request) => self.send(request, false, now),
+            other => {
+                // A request that met a stale connection: once more, and not again.
+                self.up = other;
+                self.to_docker.rewind();
+            }
+        }
+    }
+
+    /// Docker cannot be reached; `reply` says why.
+    pub fn docker_failed(&mut self, reply: Reply, now: Instant) {
+        self.upstream = Upstream::None;
+        self.give_up(reply, "Docker cannot be reached", now);
+    }
+
+    /// `count` bytes of [`to_docker`](Conn::to_docker) have been written.
+    pub fn docker_sent(&mut self, count: usize, now: Instant) {
+        self.to_docker.sent(count);
+        if self.to_docker.pending().is_empty() && matches!(self.up, Up::Body(..)) {
+            self.since = now; // the wait for the client's next bytes begins here
+        }
+    }
+
+    /// Docker takes no more bytes. It may have answered all the same.
+    pub fn docker_deaf(&mut self) {
+        if let Upstream::Open { deaf, .. } = &mut self.upstream {
+            *deaf = true;
+        }
+        match &mut self.up {
+            Up::Tunnel(flow) => {
+                flow.abandon();
+                self.to_docker.clear();
+            }
+            Up::Body(..) if matches!(self.down, Down::Body(..)) => self.up = Up::Discard,
+            _ => {}
+        }
+    }
+
+    /// Takes what it can of `input`, Docker's bytes not yet taken; says how much that was.
+    pub fn docker_data(&mut self, input: &[u8], now: Instant) -> usize {
+        self.to_docker.forget();
+        let mut taken = 0;
+        while let Some(rest) = input.get(taken..).filter(|rest| !rest.is_empty()) {
+            let step = match &mut self.down {
+                Down::Head(_) => self.answer_head(rest, now),
+                Down::Body(..) => self.answer_body(rest, now),
+                Down::Tunnel(_) => self.tunnel_down(rest),
+                // Bytes that nobody asked for: such a connection carries no further request.
+                Down::Idle | Down::Closed(_) => {
+                    self.upstream = Upstream::None;
+                    rest.len()
+                }
+            };
+            if step == 0 {
+                break;
+            }
+            taken += step;
+        }
+        taken
+    }
+
+    /// Docker has closed, or the connection broke; all that it had sent has been offered.
+    pub fn docker_eof(&mut self, now: Instant) {
+        let was = std::mem::replace(&mut self.upstream, Upstream::None);
+        match &mut self.down {
+            Down::Idle | Down::Closed(_) => {}
+            Down::Head(_) if may_retry(was, &self.to_docker) => self.since = now,
+            Down::Head(_) => {
+                let text = "haven-agent: Docker closed the connection without an answer";
+                self.give_up(
+                    Reply::new(502, text),
+                    "Docker closed without an answer",
+                    now,
+                );
+            }
+            Down::Body(Body::UntilClose, Coding::Identity) => self.answer_done(now),
+            Down::Body(..) => self.close(Close::Cut("Docker cut its answer short"), now),
+            Down::Tunnel(flow) => flow.end(),
+        }
+    }
+
+    fn answer_head(&mut self, input: &[u8], now: Instant) -> usize {
+        let (Down::Head(finder), Some(exchange)) = (&mut self.down, &self.exchange) else {
+            return 0;
+        };
+        // A head needs the whole of the buffer's room.
+        if !self.to_client.is_empty() {
+            return 0;
+        }
+        let method = if exchange.is_head { "HEAD" } else { "" };
+        let found = finder.find(input).and_then(|found| {
+            let head = found.and_then(|length| input.get(..length));
+            head.map(|head| Ok((head.len(), ResponseHead::parse(head, method)?)))
+                .transpose()
+        });
+        match found {
+            Ok(Some((length, head))) => {
+                self.take_answer(&head, now);
+                length
+            }
+            Ok(None) => 0,
+            Err(error) => {
+                self.bad_answer(&error.to_string(), now);
+                input.len()
+            }
+        }
+    }
+
+    fn bad_answer(&mut self, what: &str, now: Instant) {
+        self.upstream = Upstream::None;
+        let text = format!("haven-agent: Docker's answer cannot be understood: {what}");
+        self.give_up(Reply::new(502, text), "Docker's answer is malformed", now);
+    }
+
+    fn take_answer(&mut self, head: &ResponseHead<'_>, now: Instant) {
+        let Some(exchange) = &mut self.exchange else {
+            return;
+        };
+        if head.is_interim() {
+            exchange.awaits_continue &= head.status != 100;
+            self.down = Down::Head(HeadFinder::default());
+            // RFC 9110 §15.2: none to an HTTP/1.0 client.
+            if exchange.version == Version::Http11 {
+                head.write(&mut self.to_client, Framing::None, Connection::Keep);
+            }
+            return;
+        }
+        exchange.status = head.status;
+        if head.status == 101 {
+            match head.upgrade {
+                Some(protocol) if exchange.offers_upgrade => {
+                    head.write(
+                        &mut self.to_client,
+                        Framing::None,
+                        Connection::Upgrade(protocol),
+                    );
+                    self.open_tunnel();
+                }
+                _ => self.bad_answer("an upgrade that was not asked for", now),
+            }
+            return;
+        }
+        if exchange.hijacks && is_hijack(head) {
+            head.write(&mut self.to_client, Framing::None, Connection::Close);
+            self.open_tunnel();
+            return;
+        }
+        self.start_answer(head, now);
+    }
+
+    fn start_answer(&mut self, head: &ResponseHead<'_>, now: Instant) {
+        let Some(exchange) = &self.exchange else {
+            return;
+        };
+        let framing = match (head.framing, exchange.version) {
+            (Framing::Chunked, Version::Http10) => Framing::UntilClose,
+            (framing, _) => framing,
+        };
+        self.docker_closes = !head.keep_alive;
+        self.last_answer |= self.draining
+            || self.client_done
+            || !exchange.keep_alive
+            || exchange.awaits_continue
+            || framing == Framing::UntilClose
+            || !matches!(self.up, Up::Done);
+        let connection = match (self.last_answer, exchange.version) {
+            (true, _) => Connection::Close,
+            (false, Version::Http11) => Connection::Keep,
+            (false, Version::Http10) => Connection::KeepTold,
+        };
+        head.write(&mut self.to_client, framing, connection);
+        let coding = match framing {
+            Framing::Chunked => Coding::Chunked,
+            _ => Coding::Identity,
+        };
+        if let (Up::Body(..), Upstream::Open { deaf: true, .. }) = (&self.up, self.upstream) {
+            self.up = Up::Discard;
+        }
+        match Body::new(head.framing) {
+            Some(body) => self.down = Down::Body(body, coding),
+            None => self.answer_done(now),
+        }
+    }
+
+    fn open_tunnel(&mut self) {
+        self.last_answer = true;
+        // A request body that is still coming would be taken for the stream.
+        self.up = match self.up {
+            Up::Done if self.client_done => Up::Tunnel(Flow::Draining),
+            _ => Up::Tunnel(Flow::Open),
+        };
+        self.down = Down::Tunnel(Flow::Open);
+    }
+
+    fn answer_body(&mut self, input: &[u8], now: Instant) -> usize {
+        let Down::Body(body, coding) = &mut self.down else {
+            return 0;
+        };
+        match body.forward(input, *coding, &mut self.to_client) {
+            Ok(forwarded) => {
+                if let Some(exchange) = &mut self.exchange {
+                    exchange.bytes_down += forwarded.payload as u64;
+                }
+                if forwarded.done {
+                    self.answer_done(now);
+                }
+                forwarded.consumed
+            }
+            Err(_) => {
+                self.close(Close::Cut("Docker's answer is malformed"), now);
+                input.len()
+            }
+        }
+    }
+
+    fn tunnel_down(&mut self, input: &[u8]) -> usize {
+        let count = self.to_client.put(input);
+        if let Some(exchange) = &mut self.exchange {
+            exchange.bytes_down += count as u64;
+        }
+        count
+    }
+}
+
+/// A request that met a stale connection is sent once more: no byte of an answer came, and all
+/// that was sent of it is still held.
+fn may_retry(was: Upstream, sent: &Outbox) -> bool {
+    matches!(was, Upstream::Open { used: true, .. }) && sent.is_whole()
+}
+
+/// A `200` after which the connection is a stream: neither length nor coding, and one of the two
+/// media types of Docker's streams. A 404 to an attach has no framing either, and is no stream.
+fn is_hijack(head: &ResponseHead<'_>) -> bool {
+    const STREAMS: [&[u8]; 2] = [
+        b"application/vnd.docker.raw-stream",
+        b"application/vnd.docker.multiplexed-stream",
+    ];
+    head.status == 200
+        && head.framing == Framing::UntilClose
+        && STREAMS.contains(&head.content_type)
+}

@@ -1,0 +1,112 @@
+//! What is known of one request and its answer.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::http::head::{RequestHead, Version};
+
+/// One finished exchange, for the access log.
+#[derive(Debug)]
+pub struct Access {
+    /// Who asked, once known.
+    pub user: Option<Arc<str>>,
+    /// Method and target; `-` where no head could be read.
+    pub line: Box<str>,
+    /// Whether the method changes state (RFC 9110 §9.2.1: it is not a safe one).
+    pub changes_state: bool,
+    /// The answer's status, 0 where none came.
+    pub status: u16,
+    /// Body or stream bytes from the client.
+    pub bytes_up: u64,
+    /// Body or stream bytes from Docker.
+    pub bytes_down: u64,
+    /// When the head was complete.
+    pub started: Instant,
+}
+
+/// What is known of the request at hand, as its answer needs it.
+pub(super) struct Exchange {
+    pub(super) user: Option<Arc<str>>,
+    pub(super) line: Option<Box<str>>,
+    pub(super) changes_state: bool,
+    pub(super) is_head: bool,
+    pub(super) version: Version,
+    pub(super) keep_alive: bool,
+    /// The client waits for a `100` that has not come yet.
+    pub(super) awaits_continue: bool,
+    pub(super) offers_upgrade: bool,
+    pub(super) hijacks: bool,
+    pub(super) status: u16,
+    pub(super) bytes_up: u64,
+    pub(super) bytes_down: u64,
+    pub(super) started: Instant,
+}
+
+impl Exchange {
+    pub(super) fn new(head: &RequestHead<'_>, now: Instant) -> Exchange {
+        Exchange {
+            changes_state: !matches!(head.method, "GET" | "HEAD" | "OPTIONS" | "TRACE"),
+            is_head: head.method == "HEAD",
+            version: head.version,
+            keep_alive: head.keep_alive,
+            awaits_continue: head.expects_continue,
+            offers_upgrade: head.upgrade.is_some(),
+            hijacks: head.method == "POST" && is_stream_endpoint(head.target),
+            ..Exchange::unread(now)
+        }
+    }
+
+    /// For a head that could not be read.
+    pub(super) fn unread(now: Instant) -> Exchange {
+        Exchange {
+            user: None,
+            line: None,
+            changes_state: false,
+            is_head: false,
+            version: Version::Http11,
+            keep_alive: false,
+            awaits_continue: false,
+            offers_upgrade: false,
+            hijacks: false,
+            status: 0,
+            bytes_up: 0,
+            bytes_down: 0,
+            started: now,
+        }
+    }
+
+    /// `None` for a read that nobody wants logged.
+    pub(super) fn into_access(self) -> Option<Access> {
+        if self.line.is_none() && self.user.is_some() {
+            return None;
+        }
+        Some(Access {
+            user: self.user,
+            line: self.line.unwrap_or_else(|| "-".into()),
+            changes_state: self.changes_state,
+            status: self.status,
+            bytes_up: self.bytes_up,
+            bytes_down: self.bytes_down,
+            started: self.started,
+        })
+    }
+}
+
+/// `POST /containers/{id}/attach` and `POST /exec/{id}/start`, with or without a version prefix:
+/// the endpoints that Docker answers with a raw stream on the same connection.
+fn is_stream_endpoint(target: &str) -> bool {
+    let path = target.split('?').next().unwrap_or_default();
+    let mut segments = path.split('/').skip(1).peekable();
+    segments.next_if(|segment| segment.starts_with('v'));
+    let words = (
+        segments.next(),
+        segments.next(),
+        segments.next(),
+        segments.next(),
+    );
+    matches!(
+        words,
+        (Some("containers"), Some(_), Some("attach"), None)
+            | (Some("exec"), Some(_), Some("start"), None)
+    )
+}

@@ -1,0 +1,391 @@
+//! One proxied connection, sans-IO: what may be read, written, opened and closed, and when.
+//!
+//! Two machines run side by side, since Docker may answer before a request's body has ended:
+//!
+//! ```text
+//! Up    Head ─▶ Auth ─▶ Connect ─▶ Body ─▶ Done ─▶ (Head)        aside: Discard, Tunnel, Closed
+//! Down  Idle ─────────────────────▶ Head ─▶ Body ─▶ (Idle)       aside: Tunnel, Closed
+//! ```
+//!
+//! - **Up** is the request. `Head` awaits or collects its head; `Auth` waits for a verdict that
+//!   takes time; `Connect` for a connection to Docker; `Body` forwards; `Done` waits for the
+//!   answer. `Discard` reads what nobody wants any more, so that the client gets to the answer.
+//! - **Down** is the answer, from the moment the request is on its way.
+//! - A `101`, or Docker's older hijack by a `200`, turns both into `Tunnel`.
+//! - `Closed` remembers why; the shell flushes what is left, then closes as [`Close`] says.
+//!
+//! The shell feeds one input, then flushes [`Conn::to_docker`] and [`Conn::to_client`], and asks
+//! [`Conn::wants`] and [`Conn::deadline`]. Time is an argument. Nothing is forwarded before its
+//! verdict: a request's canonical form stays inside [`Up`] until it may pass.
+
+use std::time::{Duration, Instant};
+
+use crate::buf::{Buf, CHUNK};
+use crate::http::body::{Body, Coding, Framing};
+use crate::http::head::{HeadFinder, MAX_HEAD, RequestHead};
+mod down;
+mod exchange;
+mod up;
+
+pub use exchange::Access;
+use exchange::Exchange;
+pub use up::Judge;
+
+use crate::proxy::outbox::Outbox;
+use crate::proxy::reply::Reply;
+use crate::proxy::tunnel::{Due, Flow};
+
+/// How long the parts of a connection may take. There is no limit on an answer, nor on a stream.
+#[derive(Clone, Copy, Debug)]
+pub struct Times {
+    /// From a head's first byte to its last, and from the handshake to the first head.
+    pub head: Duration,
+    /// Between two reads of a request's body.
+    pub body: Duration,
+    /// Between two requests on a kept connection.
+    pub idle: Duration,
+    /// To open a connection to Docker.
+    pub connect: Duration,
+    /// That a connection to Docker is kept for the next request.
+    pub docker_idle: Duration,
+}
+
+/// What the shell should watch for and do; computed from the state, never toggled.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Wants {
+    /// Read from the client.
+    pub read_client: bool,
+    /// Read from Docker.
+    pub read_docker: bool,
+    /// Open a connection to Docker, then call [`Conn::docker_open`] or [`Conn::docker_failed`].
+    pub connect: bool,
+    /// Close the connection to Docker.
+    pub drop_docker: bool,
+    /// Flush what is for the client, then close.
+    pub close: Option<Close>,
+}
+
+/// How a connection ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Close {
+    /// All that was to be said has been said: `close_notify`, FIN, linger.
+    Finished(&'static str),
+    /// An answer was cut short: FIN and linger, but no `close_notify`, so that the client knows.
+    Cut(&'static str),
+    /// The client is gone: nothing more can reach it.
+    Gone(&'static str),
+}
+
+impl Close {
+    /// Why, for a log.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Close::Finished(why) | Close::Cut(why) | Close::Gone(why) => why,
+        }
+    }
+}
+
+/// A request that was judged or is about to be, in the form in which it would be forwarded.
+struct Request {
+    canonical: Buf,
+    framing: Framing,
+}
+
+enum Up {
+    Head(HeadFinder),
+    Auth(Request),
+    Connect(Request),
+    Body(Body, Coding),
+    Done,
+    Discard,
+    Tunnel(Flow),
+    Closed,
+}
+
+enum Down {
+    Idle,
+    Head(HeadFinder),
+    Body(Body, Coding),
+    Tunnel(Flow),
+    Closed(Close),
+}
+
+/// The connection to Docker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Upstream {
+    None,
+    Open {
+        /// A request has been answered on it: the next one may find it stale.
+        used: bool,
+        /// It takes no more bytes.
+        deaf: bool,
+    },
+}
+
+/// The two machines and what is between them.
+pub struct Conn {
+    up: Up,
+    down: Down,
+    upstream: Upstream,
+    exchange: Option<Exchange>,
+    to_docker: Outbox,
+    to_client: Buf,
+    access: Option<Access>,
+    times: Times,
+    /// Log safe methods too; otherwise their lines are not even made.
+    log_reads: bool,
+    draining: bool,
+    /// The client has sent `close_notify`: no further request will come.
+    client_done: bool,
+    /// Docker's own wish that its connection end with this answer.
+    docker_closes: bool,
+    /// The answer at hand is the last one on this connection.
+    last_answer: bool,
+    /// When the present wait began.
+    since: Instant,
+}
+
+impl Conn {
+    /// A connection whose handshake ended at `now`.
+    pub fn new(times: Times, log_reads: bool, now: Instant) -> Conn {
+        Conn {
+            up: Up::Head(HeadFinder::default()),
+            down: Down::Idle,
+            upstream: Upstream::None,
+            exchange: None,
+            to_docker: Outbox::new(RequestHead::canonical_bound(MAX_HEAD) + CHUNK),
+            to_client: Buf::new(RequestHead::canonical_bound(MAX_HEAD) + CHUNK),
+            access: None,
+            times,
+            log_reads,
+            draining: false,
+            client_done: false,
+            docker_closes: false,
+            last_answer: false,
+            since: now,
+        }
+    }
+
+    // ---------------------------------------------------------------- how an exchange ends
+
+    /// The answer is complete. The next request may come, unless this was the last.
+    fn answer_done(&mut self, now: Instant) {
+        let whole = matches!(self.up, Up::Done);
+        if self.docker_closes || !whole {
+            self.upstream = Upstream::None;
+        }
+        if let Upstream::Open { used, .. } = &mut self.upstream {
+            *used = true;
+        }
+        self.to_docker.clear();
+        if self.last_answer || self.client_done || self.draining || !whole {
+            self.close(Close::Finished("the last answer is given"), now);
+        } else {
+            self.finish_exchange();
+            self.up = Up::Head(HeadFinder::default());
+            self.down = Down::Idle;
+            self.since = now;
+        }
+    }
+
+    /// Answers the request at hand by ourselves.
+    fn reply(&mut self, reply: &Reply, now: Instant) {
+        let exchange = self.exchange.get_or_insert_with(|| Exchange::unread(now));
+        exchange.status = reply.status;
+        self.last_answer |= self.draining || self.client_done || !exchange.keep_alive;
+        reply.write(&mut self.to_client, self.last_answer, !exchange.is_head);
+        self.docker_closes = false;
+        self.answer_done(now);
+    }
+
+    /// The exchange cannot go on: say so while the client can still be told, else cut.
+    fn give_up(&mut self, reply: Reply, why: &'static str, now: Instant) {
+        self.upstream = Upstream::None;
+        match self.down {
+            Down::Idle | Down::Head(_) if self.to_client.is_empty() => {
+                let unread = match &self.up {
+                    Up::Connect(request) => Body::new(request.framing).is_some(),
+                    up => !matches!(up, Up::Done),
+                };
+                self.last_answer |= unread;
+                self.up = Up::Done;
+                self.reply(&reply, now);
+            }
+            _ => self.close(Close::Cut(why), now),
+        }
+    }
+
+    fn close(&mut self, close: Close, _now: Instant) {
+        if matches!(self.down, Down::Closed(_)) {
+            return;
+        }
+        self.finish_exchange();
+        self.upstream = Upstream::None;
+        self.to_docker.clear();
+        if matches!(close, Close::Gone(_)) {
+            self.to_client.clear();
+        }
+        self.up = Up::Closed;
+        self.down = Down::Closed(close);
+    }
+
+    fn finish_exchange(&mut self) {
+        if let Some(exchange) = self.exchange.take() {
+            self.access = exchange.into_access();
+        }
+    }
+
+    // ---------------------------------------------------------------- what the shell asks
+
+    /// Bytes to be written to Docker.
+    pub fn to_docker(&self) -> &[u8] {
+        match self.upstream {
+            Upstream::Open { deaf: false, .. } => self.to_docker.pending(),
+            _ => &[],
+        }
+    }
+
+    /// Bytes to be sealed and written to the client.
+    pub fn to_client(&mut self) -> &mut Buf {
+        &mut self.to_client
+    }
+
+    /// Whether the direction toward Docker has to be shut down now; true once.
+    pub fn take_docker_shutdown(&mut self) -> bool {
+        match &mut self.up {
+            Up::Tunnel(flow) => flow.settle(self.to_docker.pending().len()) == Due::Shut,
+            _ => false,
+        }
+    }
+
+    /// The shell has flushed all that was for the client: a tunnel that Docker ended is over.
+    pub fn client_flushed(&mut self, now: Instant) {
+        if let Down::Tunnel(flow) = &mut self.down
+            && flow.settle(self.to_client.len()) == Due::Shut
+        {
+            self.close(Close::Finished("Docker ended the stream"), now);
+        }
+    }
+
+    /// The exchange that has just finished, once.
+    pub fn take_access(&mut self) -> Option<Access> {
+        self.access.take()
+    }
+
+    /// Whether a request is being served, or a head has begun.
+    pub fn is_busy(&self) -> bool {
+        match &self.up {
+            Up::Head(finder) => !finder.is_fresh(),
+            _ => true,
+        }
+    }
+
+    /// What to watch for, from the state alone, while the shell holds `held` bytes of the client
+    /// that have not been taken.
+    pub fn wants(&self, held: usize) -> Wants {
+        let room_up = self.to_docker.has_room();
+        let deaf = matches!(self.upstream, Upstream::Open { deaf: true, .. });
+        Wants {
+            read_client: match &self.up {
+                Up::Head(_) => held < MAX_HEAD && self.to_client.is_empty(),
+                Up::Discard => true,
+                Up::Body(..) => room_up && !deaf && self.upstream != Upstream::None,
+                Up::Tunnel(flow) => !flow.is_open() || room_up,
+                // To see the client go away; what it sends ahead is held, and bounded by this.
+                Up::Auth(_) | Up::Connect(_) | Up::Done => held == 0,
+                Up::Closed => false,
+            },
+            read_docker: self.upstream != Upstream::None
+                && match &self.down {
+                    Down::Idle => true,
+                    Down::Head(_) | Down::Body(..) => self.to_client.is_empty(),
+                    Down::Tunnel(flow) => flow.is_open() && self.to_client.is_empty(),
+                    Down::Closed(_) => false,
+                },
+            connect: self.upstream == Upstream::None
+                && (matches!(self.up, Up::Connect(_)) || matches!(self.down, Down::Head(_))),
+            drop_docker: self.upstream == Upstream::None,
+            close: match self.down {
+                Down::Closed(close) => Some(close),
+                _ => None,
+            },
+        }
+    }
+
+    /// When [`timeout`](Conn::timeout) is to be called, if nothing happens before.
+    pub fn deadline(&self) -> Option<Instant> {
+        let own = self.limit().map(|(limit, _)| self.since + limit);
+        let docker = self
+            .docker_idle_since()
+            .map(|since| since + self.times.docker_idle);
+        own.into_iter().chain(docker).min()
+    }
+
+    /// A deadline has come.
+    pub fn timeout(&mut self, now: Instant) {
+        if let Some(since) = self.docker_idle_since()
+            && now >= since + self.times.docker_idle
+        {
+            self.upstream = Upstream::None;
+        }
+        match self.limit() {
+            Some((limit, expiry)) if now >= self.since + limit => self.expire(expiry, now),
+            _ => {}
+        }
+    }
+
+    /// No new request is taken: idle ones end now, others with their answer.
+    pub fn drain(&mut self, now: Instant) {
+        self.draining = true;
+        if !self.is_busy() {
+            self.close(Close::Finished("the agent is stopping"), now);
+        }
+    }
+
+    fn docker_idle_since(&self) -> Option<Instant> {
+        let idle = matches!((&self.up, &self.down), (Up::Head(_), Down::Idle));
+        (idle && self.upstream != Upstream::None).then_some(self.since)
+    }
+
+    /// What is being waited for that may take too long.
+    fn limit(&self) -> Option<(Duration, Expiry)> {
+        match (&self.up, &self.down) {
+            (Up::Head(finder), _) if finder.is_fresh() => Some((self.times.idle, Expiry::Idle)),
+            (Up::Head(_), _) => Some((self.times.head, Expiry::Head)),
+            (Up::Connect(_), _) => Some((self.times.connect, Expiry::Connect)),
+            (_, Down::Head(_)) if self.upstream == Upstream::None => {
+                Some((self.times.connect, Expiry::Connect))
+            }
+            (Up::Body(..), Down::Head(_)) if self.to_docker.pending().is_empty() => {
+                Some((self.times.body, Expiry::Body))
+            }
+            _ => None,
+        }
+    }
+
+    fn expire(&mut self, expiry: Expiry, now: Instant) {
+        self.last_answer = true;
+        let reply = match expiry {
+            Expiry::Idle => return self.close(Close::Finished("no request came in time"), now),
+            Expiry::Head => Reply::new(
+                408,
+                "haven-agent: the request's head did not arrive in time",
+            ),
+            Expiry::Body => Reply::new(408, "haven-agent: the request's body stalled"),
+            Expiry::Connect => Reply::new(
+                504,
+                "haven-agent: Docker did not accept the connection in time",
+            ),
+        };
+        self.give_up(reply, "timed out", now);
+    }
+}
+
+/// What a deadline is about.
+#[derive(Clone, Copy)]
+enum Expiry {
+    Idle,
+    Head,
+    Body,
+    Connect,
+}

@@ -1,0 +1,125 @@
+//! Answers that the proxy gives itself, in the form that a Docker client prints.
+
+use std::fmt::Write;
+
+use crate::buf::Buf;
+
+/// The realm of the Java agent, which clients may have stored a password for.
+const REALM: &str = "Haven Agent";
+
+/// Bytes of the longest message; a longer one is cut.
+const MAX_MESSAGE: usize = 1024;
+
+/// An answer made here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reply {
+    /// The status code.
+    pub status: u16,
+    /// What happened and what to do, for a person.
+    pub message: String,
+}
+
+impl Reply {
+    /// An answer with `status` and a message of at most [`MAX_MESSAGE`] bytes.
+    pub fn new(status: u16, message: impl Into<String>) -> Reply {
+        let mut message = message.into();
+        message.truncate(message.floor_char_boundary(MAX_MESSAGE));
+        Reply { status, message }
+    }
+
+    /// No credentials, or wrong ones (RFC 9110 §15.5.2).
+    pub fn unauthorized() -> Reply {
+        Reply::new(
+            401,
+            "haven-agent: a user name and password are required (Basic authentication)",
+        )
+    }
+
+    /// Writes head and body, as Docker's API writes its errors: `{"message": "…"}`.
+    pub fn write(&self, out: &mut Buf, close: bool, with_body: bool) {
+        let mut body = String::with_capacity(self.message.len() + 16);
+        body.push_str("{\"message\":\"");
+        escape_json(&self.message, &mut body);
+        body.push_str("\"}\n");
+        // The caller has made room: a reply is only written into an empty buffer.
+        let _ = write!(out, "HTTP/1.1 {} {}\r\n", self.status, reason(self.status));
+        if self.status == 401 {
+            let _ = write!(out, "WWW-Authenticate: Basic realm=\"{REALM}\"\r\n");
+        }
+        let _ = write!(
+            out,
+            "Content-Type: application/json\r\nContent-Length: {}\r\n{}\r\n",
+            body.len(),
+            if close { "Connection: close\r\n" } else { "" },
+        );
+        if with_body {
+            out.put(body.as_bytes());
+        }
+    }
+}
+
+/// RFC 8259 §7: quotation mark, reverse solidus and control characters.
+fn escape_json(text: &str, out: &mut String) {
+    for character in text.chars() {
+        match character {
+            '"' | '\\' => out.extend(['\\', character]),
+            control if control < ' ' => {
+                let _ = write!(out, "\\u{:04x}", u32::from(control));
+            }
+            other => out.push(other),
+        }
+    }
+}
+
+/// The reason phrases of the statuses that the proxy answers with (RFC 9110 §15).
+fn reason(status: u16) -> &'static str {
+    match status {
+        400 => "Bad Request",
+        401 => "Unauthorized",
+        408 => "Request Timeout",
+        417 => "Expectation Failed",
+        431 => "Request Header Fields Too Large",
+        502 => "Bad Gateway",
+        503 => "Service Unavailable",
+        504 => "Gateway Timeout",
+        505 => "HTTP Version Not Supported",
+        _ => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(reply: &Reply, close: bool, with_body: bool) -> String {
+        let mut out = Buf::new(8192);
+        reply.write(&mut out, close, with_body);
+        String::from_utf8(out.data().to_vec()).unwrap()
+    }
+
+    #[test]
+    fn a_reply_is_dockers_json() {
+        assert_eq!(
+            written(&Reply::new(502, "a \"b\" \\ \n c"), true, true),
+            "HTTP/1.1 502 Bad Gateway\r\nContent-Type: application/json\r\nContent-Length: 36\r\n\
+             Connection: close\r\n\r\n{\"message\":\"a \\\"b\\\" \\\\ \\u000a c\"}\n"
+        );
+    }
+
+    #[test]
+    fn a_401_names_the_realm_and_head_has_no_body() {
+        let text = written(&Reply::unauthorized(), false, false);
+        assert!(
+            text.contains("\r\nWWW-Authenticate: Basic realm=\"Haven Agent\"\r\n"),
+            "{text}"
+        );
+        assert!(text.ends_with("\r\n\r\n"), "{text}");
+        assert!(!text.contains("Connection"), "{text}");
+    }
+
+    #[test]
+    fn a_message_is_bounded() {
+        let long = "é".repeat(4000);
+        assert!(Reply::new(400, long).message.len() <= MAX_MESSAGE);
+    }
+}

@@ -1,0 +1,383 @@
+//! Non-blocking stream sockets: `socket(7)`, `tcp(7)`, `unix(7)`.
+
+use std::io;
+use std::mem;
+use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use super::cvt;
+
+/// Seconds without traffic after which a peer is probed, between probes, and how many go
+/// unanswered before it counts as dead: a peer that vanished is found within a minute.
+const KEEPALIVE: (libc::c_int, libc::c_int, libc::c_int) = (30, 10, 3);
+
+/// A listening TCP socket that several pollers may share.
+pub struct Listener(TcpListener);
+
+impl Listener {
+    /// Listens on `address`; port 0 lets the kernel choose.
+    ///
+    /// # Errors
+    /// The address is in use, not this machine's, or not permitted.
+    pub fn bind(address: SocketAddr) -> io::Result<Listener> {
+        let listener = TcpListener::bind(address)?;
+        listener.set_nonblocking(true)?;
+        Ok(Listener(listener))
+    }
+
+    /// Where it listens.
+    ///
+    /// # Errors
+    /// `getsockname(2)`.
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        self.0.local_addr()
+    }
+
+    /// Takes the next connection from the queue, with its peer's address.
+    ///
+    /// # Errors
+    /// `WouldBlock` when the queue is empty; EMFILE and its like when descriptors have run out.
+    pub fn accept(&self) -> io::Result<(Socket, IpAddr)> {
+        // SAFETY: all-zero bytes are a valid sockaddr_storage.
+        let mut storage: libc::sockaddr_storage = unsafe { mem::zeroed() };
+        let mut length = mem::size_of::<libc::sockaddr_storage>() as libc::socklen_t;
+        // SAFETY: the kernel writes at most `length` bytes to `storage`, which has that many; a
+        // descriptor that it returns belongs to nobody else.
+        let fd = unsafe {
+            let fd = cvt(libc::accept4(
+                self.0.as_raw_fd(),
+                (&raw mut storage).cast(),
+                &raw mut length,
+                libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC,
+            ))?;
+            OwnedFd::from_raw_fd(fd)
+        };
+        Ok((Socket(fd), peer_address(&storage)))
+    }
+}
+
+impl AsFd for Listener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+/// The address in what `accept4` filled in; an IPv4 peer of an IPv6 socket as IPv4.
+fn peer_address(storage: &libc::sockaddr_storage) -> IpAddr {
+    if libc::c_int::from(storage.ss_family) == libc::AF_INET6 {
+        // SAFETY: the family says that the kernel wrote a sockaddr_in6, which fits into and is
+        // aligned no stricter than sockaddr_storage.
+        let v6 = unsafe { &*(&raw const *storage).cast::<libc::sockaddr_in6>() };
+        IpAddr::from(v6.sin6_addr.s6_addr).to_canonical()
+    } else {
+        // SAFETY: TCP sockets are IPv6 or IPv4, so the kernel wrote a sockaddr_in, which fits
+        // into and is aligned no stricter than sockaddr_storage.
+        let v4 = unsafe { &*(&raw const *storage).cast::<libc::sockaddr_in>() };
+        IpAddr::from(v4.sin_addr.s_addr.to_ne_bytes())
+    }
+}
+
+/// Whether a connection is there already or still on its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// Open.
+    Connected,
+    /// It will become writable; then ask [`Socket::take_error`].
+    Pending,
+}
+
+/// A connected (or connecting) stream socket.
+pub struct Socket(OwnedFd);
+
+impl Socket {
+    /// Connects to the Unix socket at `path`, at once or not at all.
+    ///
+    /// # Errors
+    /// Not there, not permitted, nobody listens; `WouldBlock` when its queue is full.
+    pub fn connect_unix(path: &Path) -> io::Result<Socket> {
+        let socket = Socket::new(libc::AF_UNIX)?;
+        // SAFETY: all-zero bytes are a valid sockaddr_un.
+        let mut address: libc::sockaddr_un = unsafe { mem::zeroed() };
+        address.sun_family = libc::AF_UNIX as libc::sa_family_t;
+        let bytes = path.as_os_str().as_bytes();
+        if bytes.contains(&0) || bytes.len() >= address.sun_path.len() {
+            let text = "a socket's path has at most 107 bytes, none of them zero";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+        }
+        for (place, byte) in address.sun_path.iter_mut().zip(bytes) {
+            *place = byte.cast_signed() as libc::c_char;
+        }
+        socket.connect(&address)?;
+        Ok(socket)
+    }
+
+    /// Starts to connect to `address` by TCP.
+    ///
+    /// # Errors
+    /// What is known at once, such as no route.
+    pub fn connect_tcp(address: SocketAddr) -> io::Result<(Socket, Progress)> {
+        let (socket, outcome) = match address {
+            SocketAddr::V4(v4) => {
+                let socket = Socket::new(libc::AF_INET)?;
+                let outcome = socket.connect(&libc::sockaddr_in {
+                    sin_family: libc::AF_INET as libc::sa_family_t,
+                    sin_port: v4.port().to_be(),
+                    sin_addr: libc::in_addr {
+                        s_addr: u32::from_ne_bytes(v4.ip().octets()),
+                    },
+                    sin_zero: [0; 8],
+                });
+                (socket, outcome)
+            }
+            SocketAddr::V6(v6) => {
+                let socket = Socket::new(libc::AF_INET6)?;
+                let outcome = socket.connect(&libc::sockaddr_in6 {
+                    sin6_family: libc::AF_INET6 as libc::sa_family_t,
+                    sin6_port: v6.port().to_be(),
+                    sin6_flowinfo: v6.flowinfo(),
+                    sin6_addr: libc::in6_addr {
+                        s6_addr: v6.ip().octets(),
+                    },
+                    sin6_scope_id: v6.scope_id(),
+                });
+                (socket, outcome)
+            }
+        };
+        match outcome {
+            Ok(()) => Ok((socket, Progress::Connected)),
+            Err(error) if error.raw_os_error() == Some(libc::EINPROGRESS) => {
+                Ok((socket, Progress::Pending))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn new(family: libc::c_int) -> io::Result<Socket> {
+        let kind = libc::SOCK_STREAM | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
+        // SAFETY: takes no pointer; a descriptor that it returns belongs to nobody else.
+        let fd = unsafe {
+            let fd = cvt(libc::socket(family, kind, 0))?;
+            OwnedFd::from_raw_fd(fd)
+        };
+        Ok(Socket(fd))
+    }
+
+    /// `Address` is one of the C library's `sockaddr_*` types.
+    fn connect<Address>(&self, address: &Address) -> io::Result<()> {
+        // SAFETY: `address` is a live `sockaddr_*` of the length given; the kernel only reads it.
+        cvt(unsafe {
+            libc::connect(
+                self.0.as_raw_fd(),
+                (&raw const *address).cast(),
+                mem::size_of::<Address>() as libc::socklen_t,
+            )
+        })?;
+        Ok(())
+    }
+
+    /// Why a connection that was [`Progress::Pending`] failed, if it did (`SO_ERROR`).
+    ///
+    /// # Errors
+    /// That reason.
+    pub fn take_error(&self) -> io::Result<()> {
+        match self.option(libc::SOL_SOCKET, libc::SO_ERROR)? {
+            0 => Ok(()),
+            error => Err(io::Error::from_raw_os_error(error)),
+        }
+    }
+
+    /// Sends small writes at once (`TCP_NODELAY`) and finds out about dead peers
+    /// (`SO_KEEPALIVE`).
+    ///
+    /// # Errors
+    /// `setsockopt(2)`.
+    pub fn set_tcp_options(&self) -> io::Result<()> {
+        let (idle, interval, count) = KEEPALIVE;
+        self.set_option(libc::IPPROTO_TCP, libc::TCP_NODELAY, 1)?;
+        self.set_option(libc::SOL_SOCKET, libc::SO_KEEPALIVE, 1)?;
+        self.set_option(libc::IPPROTO_TCP, libc::TCP_KEEPIDLE, idle)?;
+        self.set_option(libc::IPPROTO_TCP, libc::TCP_KEEPINTVL, interval)?;
+        self.set_option(libc::IPPROTO_TCP, libc::TCP_KEEPCNT, count)
+    }
+
+    /// Reads into `space`; 0 is the end of file.
+    ///
+    /// # Errors
+    /// `recv(2)`; `WouldBlock` when there is nothing.
+    pub fn read(&self, space: &mut [u8]) -> io::Result<usize> {
+        // SAFETY: the kernel writes at most `space.len()` bytes to `space`.
+        let count = unsafe {
+            libc::recv(
+                self.0.as_raw_fd(),
+                space.as_mut_ptr().cast(),
+                space.len(),
+                0,
+            )
+        };
+        usize::try_from(count).map_err(|_| io::Error::last_os_error())
+    }
+
+    /// Writes as much of `bytes` as fits; a closed peer is an error, not a signal.
+    ///
+    /// # Errors
+    /// `send(2)`; `WouldBlock` when nothing fits.
+    pub fn write(&self, bytes: &[u8]) -> io::Result<usize> {
+        // SAFETY: the kernel reads at most `bytes.len()` bytes from `bytes`.
+        let count = unsafe {
+            libc::send(
+                self.0.as_raw_fd(),
+                bytes.as_ptr().cast(),
+                bytes.len(),
+                libc::MSG_NOSIGNAL,
+            )
+        };
+        usize::try_from(count).map_err(|_| io::Error::last_os_error())
+    }
+
+    /// Ends the writing side: the peer reads the end of file.
+    ///
+    /// # Errors
+    /// `shutdown(2)`; the peer may be gone.
+    pub fn shutdown_write(&self) -> io::Result<()> {
+        // SAFETY: takes no pointer; the descriptor is open.
+        cvt(unsafe { libc::shutdown(self.0.as_raw_fd(), libc::SHUT_WR) })?;
+        Ok(())
+    }
+
+    fn option(&self, level: libc::c_int, name: libc::c_int) -> io::Result<libc::c_int> {
+        let mut value: libc::c_int = 0;
+        let mut length = mem::size_of::<libc::c_int>() as libc::socklen_t;
+        // SAFETY: the kernel writes at most `length` bytes to `value`, which has that many.
+        cvt(unsafe {
+            libc::getsockopt(
+                self.0.as_raw_fd(),
+                level,
+                name,
+                (&raw mut value).cast(),
+                &raw mut length,
+            )
+        })?;
+        Ok(value)
+    }
+
+    fn set_option(
+        &self,
+        level: libc::c_int,
+        name: libc::c_int,
+        value: libc::c_int,
+    ) -> io::Result<()> {
+        // SAFETY: `value` is a live int, of the length given; the kernel only reads it.
+        cvt(unsafe {
+            libc::setsockopt(
+                self.0.as_raw_fd(),
+                level,
+                name,
+                (&raw const value).cast(),
+                mem::size_of::<libc::c_int>() as libc::socklen_t,
+            )
+        })?;
+        Ok(())
+    }
+}
+
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+/// Whether a write failed because the peer is gone or no longer reads.
+pub fn is_gone(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset | io::ErrorKind::NotConnected
+    )
+}
+
+/// Whether `accept(2)` failed because descriptors or memory have run out: it will go on failing
+/// until some are given back.
+pub fn is_exhausted(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Read, Write};
+    use std::os::unix::net::UnixListener;
+
+    fn until_ready<T>(mut attempt: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+        loop {
+            match attempt() {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => std::thread::yield_now(),
+                outcome => return outcome,
+            }
+        }
+    }
+
+    #[test]
+    fn tcp_both_ways() {
+        for address in ["127.0.0.1:0", "[::1]:0"] {
+            let Ok(listener) = Listener::bind(address.parse().unwrap()) else {
+                assert!(address.starts_with('['), "no IPv4 here");
+                continue;
+            };
+            let address = listener.address().unwrap();
+            let (client, _) = Socket::connect_tcp(address).unwrap();
+            let (server, peer) = until_ready(|| listener.accept()).unwrap();
+            assert_eq!(peer, address.ip());
+            client.take_error().unwrap();
+            server.set_tcp_options().unwrap();
+            assert_eq!(until_ready(|| client.write(b"hello")).unwrap(), 5);
+            client.shutdown_write().unwrap();
+            let mut space = [0; 16];
+            assert_eq!(until_ready(|| server.read(&mut space)).unwrap(), 5);
+            assert_eq!(&space[..5], b"hello");
+            assert_eq!(until_ready(|| server.read(&mut space)).unwrap(), 0);
+        }
+    }
+
+    #[test]
+    fn unix_and_its_failures() {
+        let dir = std::env::temp_dir().join(format!("haven-sys-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        let path = dir.join("s");
+        let missing = Socket::connect_unix(&path).err().unwrap();
+        assert_eq!(missing.kind(), io::ErrorKind::NotFound);
+        let listener = UnixListener::bind(&path).unwrap();
+        let socket = Socket::connect_unix(&path).unwrap();
+        let (mut peer, _) = listener.accept().unwrap();
+        socket.write(b"abc").unwrap();
+        let mut read = [0; 3];
+        peer.read_exact(&mut read).unwrap();
+        assert_eq!(&read, b"abc");
+        peer.write_all(b"z").unwrap();
+        drop((peer, listener));
+        assert!(is_gone(&until_ready(|| socket.write(b"x")).unwrap_err()));
+        let refused = Socket::connect_unix(&path).err().unwrap();
+        assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
+        let long = Socket::connect_unix(Path::new(&"x".repeat(108)))
+            .err()
+            .unwrap();
+        assert_eq!(long.kind(), io::ErrorKind::InvalidInput);
+        std::fs::remove_dir_all(&dir).unwrap();
+    }
+
+    #[test]
+    fn a_refused_tcp_connection_says_so() {
+        let address = Listener::bind("127.0.0.1:0".parse().unwrap())
+            .unwrap()
+            .address()
+            .unwrap();
+        let outcome = Socket::connect_tcp(address).and_then(|(socket, _)| {
+            until_ready(|| socket.write(b"x").map(drop))?;
+            socket.take_error()
+        });
+        assert!(outcome.is_err());
+    }
+}

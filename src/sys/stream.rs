@@ -1,0 +1,211 @@
+//! A blocking connection that ends at a deadline, however slowly its peer trickles.
+
+use super::cvt;
+use std::io::{self, Read, Write};
+use std::net::{TcpStream, ToSocketAddrs};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// Connected by TCP or to a Unix socket; every read and write gets only the time that is left.
+#[derive(Debug)]
+pub struct Stream {
+    socket: Socket,
+    deadline: Instant,
+}
+
+#[derive(Debug)]
+enum Socket {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+impl Stream {
+    /// Connects to a Unix socket. A listener whose queue is full is waited for until the deadline
+    /// (`unix(7)`: connect blocks, for as long as `SO_SNDTIMEO` lets it).
+    pub fn unix(path: &Path, deadline: Instant) -> io::Result<Stream> {
+        // SAFETY: a plain call; the descriptor it returns is new and owned by nobody else.
+        let socket = unsafe {
+            let fd = cvt(libc::socket(
+                libc::AF_UNIX,
+                libc::SOCK_STREAM | libc::SOCK_CLOEXEC,
+                0,
+            ))?;
+            UnixStream::from(OwnedFd::from_raw_fd(fd))
+        };
+        socket.set_write_timeout(Some(remaining(deadline)?))?;
+        let address = unix_address(path)?;
+        // SAFETY: `address` is a live, initialised `sockaddr_un` of the length given.
+        cvt(unsafe {
+            libc::connect(
+                socket.as_raw_fd(),
+                (&raw const address).cast(),
+                size_of_val(&address) as libc::socklen_t,
+            )
+        })?;
+        Ok(Stream {
+            socket: Socket::Unix(socket),
+            deadline,
+        })
+    }
+
+    /// Resolves `host` (a name, an IPv4 address or an IPv6 address without brackets) and connects
+    /// to the first of its addresses that answers; none may use up the time of those after it.
+    /// The look-up itself is bounded by the resolver's own time-outs only.
+    pub fn tcp(host: &str, port: u16, deadline: Instant) -> io::Result<Stream> {
+        let addresses: Vec<_> = (host, port).to_socket_addrs()?.collect();
+        let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+        for (tried, address) in addresses.iter().enumerate() {
+            let left = u32::try_from(addresses.len() - tried).unwrap_or(u32::MAX);
+            let share = (remaining(deadline)? / left).max(SHORTEST_WAIT);
+            match TcpStream::connect_timeout(address, share) {
+                Ok(socket) => {
+                    return Ok(Stream {
+                        socket: Socket::Tcp(socket),
+                        deadline,
+                    });
+                }
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    }
+}
+
+/// A time-out of zero would mean none.
+const SHORTEST_WAIT: Duration = Duration::from_millis(1);
+
+/// What is left until `deadline`; an error where nothing is.
+fn remaining(deadline: Instant) -> io::Result<Duration> {
+    match deadline.checked_duration_since(Instant::now()) {
+        Some(left) if !left.is_zero() => Ok(left.max(SHORTEST_WAIT)),
+        _ => Err(io::ErrorKind::TimedOut.into()),
+    }
+}
+
+fn unix_address(path: &Path) -> io::Result<libc::sockaddr_un> {
+    let bytes = path.as_os_str().as_bytes();
+    let mut address = libc::sockaddr_un {
+        sun_family: libc::AF_UNIX as libc::sa_family_t,
+        sun_path: [0; 108],
+    };
+    // The last byte stays the terminating zero.
+    if bytes.len() >= address.sun_path.len() || bytes.contains(&0) {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "the socket's path is longer than 107 bytes or holds a zero byte",
+        ));
+    }
+    for (to, from) in address.sun_path.iter_mut().zip(bytes) {
+        *to = *from as libc::c_char;
+    }
+    Ok(address)
+}
+
+impl Read for Stream {
+    fn read(&mut self, block: &mut [u8]) -> io::Result<usize> {
+        let left = Some(remaining(self.deadline)?);
+        match &mut self.socket {
+            Socket::Tcp(socket) => {
+                socket.set_read_timeout(left)?;
+                socket.read(block)
+            }
+            Socket::Unix(socket) => {
+                socket.set_read_timeout(left)?;
+                socket.read(block)
+            }
+        }
+    }
+}
+
+impl Write for Stream {
+    fn write(&mut self, block: &[u8]) -> io::Result<usize> {
+        let left = Some(remaining(self.deadline)?);
+        match &mut self.socket {
+            Socket::Tcp(socket) => {
+                socket.set_write_timeout(left)?;
+                socket.write(block)
+            }
+            Socket::Unix(socket) => {
+                socket.set_write_timeout(left)?;
+                socket.write(block)
+            }
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpListener;
+    use std::os::unix::net::UnixListener;
+    use std::thread;
+
+    fn soon(millis: u64) -> Instant {
+        Instant::now() + Duration::from_millis(millis)
+    }
+
+    fn is_timeout(error: &io::Error) -> bool {
+        matches!(
+            error.kind(),
+            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut
+        )
+    }
+
+    #[test]
+    fn a_peer_that_trickles_does_not_extend_the_deadline() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let peer = thread::spawn(move || {
+            let (mut socket, _) = listener.accept().unwrap();
+            while socket.write_all(b".").is_ok() {
+                thread::sleep(Duration::from_millis(5));
+            }
+        });
+        let mut stream = Stream::tcp("127.0.0.1", port, soon(200)).unwrap();
+        let error = io::copy(&mut stream, &mut io::sink()).unwrap_err();
+        assert!(is_timeout(&error), "{error}");
+        drop(stream);
+        peer.join().unwrap();
+    }
+
+    #[test]
+    fn a_listener_with_a_full_queue_is_not_waited_for_for_ever() {
+        let dir = std::env::temp_dir().join(format!("haven-stream-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        let path = dir.join("deaf.sock");
+        let listener = UnixListener::bind(&path).unwrap();
+        // SAFETY: a plain call on a descriptor that lives; it shortens the queue.
+        cvt(unsafe { libc::listen(listener.as_raw_fd(), 1) }).unwrap();
+        let mut held = Vec::new();
+        let error = loop {
+            match Stream::unix(&path, soon(100)) {
+                Ok(stream) => held.push(stream),
+                Err(error) => break error,
+            }
+        };
+        std::fs::remove_dir_all(&dir).unwrap();
+        assert!(is_timeout(&error), "after {}: {error}", held.len());
+    }
+
+    #[test]
+    fn a_path_that_does_not_fit_is_refused() {
+        let path = "/x".repeat(60);
+        let error = Stream::unix(Path::new(&path), soon(1000)).unwrap_err();
+        assert!(error.to_string().contains("107 bytes"), "{error}");
+    }
+
+    #[test]
+    fn the_next_address_of_a_name_is_tried() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        // `localhost` is often `::1` first, where nobody listens.
+        Stream::tcp("localhost", port, soon(20_000)).unwrap();
+    }
+}

@@ -1,0 +1,49 @@
+//! Whom the agent trusts when it speaks to a master over TLS.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use rustls::client::Resumption;
+use rustls::{ClientConfig, RootCertStore};
+
+use super::clock::WallClock;
+use super::error::TlsError;
+use super::files::PemFile;
+use super::{ALPN, VERSIONS, provider};
+
+/// Masters whose sessions are kept for resumption: each takes a few KiB.
+const RESUMABLE_MASTERS: usize = 4;
+
+/// How the agent speaks to `https://` masters: the public authorities of webpki-roots are trusted,
+/// or those of the `ca` file alone.
+///
+/// # Errors
+/// The file cannot be read, or holds no certificate that can be trusted.
+pub fn client_config(ca: Option<&Path>) -> Result<Arc<ClientConfig>, TlsError> {
+    let mut config = ClientConfig::builder_with_details(provider(), Arc::new(WallClock))
+        .with_protocol_versions(VERSIONS)?
+        .with_root_certificates(trusted(ca)?)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![ALPN.to_vec()];
+    config.resumption = Resumption::in_memory_sessions(RESUMABLE_MASTERS);
+    Ok(Arc::new(config))
+}
+
+fn trusted(ca: Option<&Path>) -> Result<RootCertStore, TlsError> {
+    let Some(path) = ca else {
+        return Ok(RootCertStore::from_iter(
+            webpki_roots::TLS_SERVER_ROOTS.iter().cloned(),
+        ));
+    };
+    let file = PemFile::read("ca", path)?;
+    let mut store = RootCertStore::empty();
+    for (index, certificate) in file.certificates()?.into_iter().enumerate() {
+        store.add(certificate).map_err(|error| {
+            file.fault(format!(
+                "holds a certificate (number {}) that cannot be trusted: {error}",
+                index + 1
+            ))
+        })?;
+    }
+    Ok(store)
+}
