@@ -1,6 +1,6 @@
 //! The TLS proxy in front of Docker: event loops over sockets, without a runtime.
 //!
-//! [`run`] binds the listener and runs one loop a worker, the first on the calling thread. A
+//! [`Proxy`] binds the listener and runs one loop a worker, the first on the calling thread. A
 //! loop ([`worker`]) owns its sessions ([`session`]: sockets and TLS), each around a sans-IO
 //! machine ([`conn`]) that knows what HTTP wants. Nothing is shared but the configuration, the
 //! listener and a counter.
@@ -11,6 +11,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
+use std::time::Duration;
 
 use rustls::ServerConfig;
 
@@ -37,11 +38,11 @@ pub mod upstream;
 pub mod worker;
 
 /// To open a connection to Docker.
-const CONNECT_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// That a connection to Docker is kept for a client's next request: 10,000 idle clients must not
 /// hold 20,000 descriptors, here and in dockerd.
-const DOCKER_IDLE: std::time::Duration = std::time::Duration::from_secs(10);
+const DOCKER_IDLE: Duration = Duration::from_secs(10);
 
 /// Descriptors that are not connections: pollers, wakers, logs, the reporter's.
 const RESERVED_DESCRIPTORS: u64 = 64;
@@ -122,43 +123,57 @@ impl fmt::Display for ProxyError {
 
 impl std::error::Error for ProxyError {}
 
-/// Runs the proxy until a signal has ended it; without `tls` it only waits for that signal.
-/// `signals` has been taken before the first thread was started.
-///
-/// # Errors
-/// It could not start, or had to give up.
-pub fn run(
-    config: &Config,
-    tls: Option<Arc<ServerConfig>>,
-    auth: Arc<Authenticator>,
-    upstream: Arc<Upstream>,
-    signals: Signals,
-) -> Result<(), ProxyError> {
-    let listener = match config.listen {
-        Some(address) => Some(bind(address)?),
-        None => None,
-    };
-    let descriptors = raise_descriptor_limit().map_err(ProxyError::Start)?;
-    let shared = Arc::new(Shared {
-        tls,
-        auth,
-        upstream,
-        limits: config.limits.clone(),
-        times: times(&config.limits),
-        log_reads: ::log::log_enabled!(::log::Level::Debug),
-        max_connections: max_connections(config.limits.max_connections, descriptors),
-        connections: AtomicUsize::new(0),
-        mailboxes: Mutex::new(Vec::new()),
-    });
-    let supervisor = Supervisor::new(signals, &config.docker, config.exit_on_stale_socket);
-    run_workers(&shared, listener.as_ref(), supervisor, config.workers)
+/// The proxy with its port, before anyone is served.
+pub struct Proxy {
+    listener: Option<Arc<Listener>>,
 }
 
-fn bind(address: SocketAddr) -> Result<Arc<Listener>, ProxyError> {
-    let listener = Listener::bind(address).map_err(|error| ProxyError::Bind(address, error))?;
-    let bound = listener.address().unwrap_or(address);
-    ::log::info!("proxy: listening on https://{bound}");
-    Ok(Arc::new(listener))
+impl Proxy {
+    /// Takes the port that `config` names, if it names one: before anything else is started, so
+    /// that a second agent on the same port has done nothing when it fails.
+    ///
+    /// # Errors
+    /// The address cannot be listened on.
+    pub fn bind(config: &Config) -> Result<Proxy, ProxyError> {
+        let listen = |address| {
+            let failed = |error| ProxyError::Bind(address, error);
+            let listener = Listener::bind(address).map_err(failed)?;
+            let bound = listener.address().map_err(failed)?;
+            ::log::info!("proxy: listening on https://{bound}");
+            Ok(Arc::new(listener))
+        };
+        Ok(Proxy {
+            listener: config.listen.map(listen).transpose()?,
+        })
+    }
+
+    /// Runs until a signal has ended it; without a port it only waits for that signal. `signals`
+    /// has been taken before the first thread was started.
+    ///
+    /// # Errors
+    /// The loops could not start, or had to give up.
+    pub fn run(
+        self,
+        config: &Config,
+        tls: Option<Arc<ServerConfig>>,
+        auth: Arc<Authenticator>,
+        signals: Signals,
+    ) -> Result<(), ProxyError> {
+        let descriptors = raise_descriptor_limit().map_err(ProxyError::Start)?;
+        let shared = Arc::new(Shared {
+            tls,
+            auth,
+            upstream: Upstream::start(config.docker.clone()).map_err(ProxyError::Start)?,
+            limits: config.limits.clone(),
+            times: times(&config.limits),
+            log_reads: ::log::log_enabled!(::log::Level::Debug),
+            max_connections: max_connections(config.limits.max_connections, descriptors),
+            connections: AtomicUsize::new(0),
+            mailboxes: Mutex::new(Vec::new()),
+        });
+        let supervisor = Supervisor::new(signals, &config.docker, config.exit_on_stale_socket);
+        run_workers(&shared, self.listener.as_ref(), supervisor, config.workers)
+    }
 }
 
 fn times(limits: &Limits) -> Times {

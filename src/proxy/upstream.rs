@@ -1,10 +1,12 @@
 //! Where Docker is, as the event loops see it: nothing here blocks.
 
 use std::io;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
 
 use crate::docker::{DockerError, Endpoint};
 use crate::proxy::reply::Reply;
@@ -12,6 +14,9 @@ use crate::sys::socket::{Progress, Socket};
 
 /// Addresses of one name that are tried.
 const MAX_ADDRESSES: usize = 16;
+
+/// Between two look-ups of one name.
+const RESOLVE_INTERVAL: Duration = Duration::from_secs(30);
 
 /// Docker's endpoint, and the addresses of its name where it has one.
 pub struct Upstream {
@@ -30,24 +35,44 @@ enum Target {
 }
 
 impl Upstream {
-    /// For `endpoint`; a name in it is looked up by [`resolve`](Upstream::resolve).
-    pub fn new(endpoint: Endpoint) -> Upstream {
+    /// For `endpoint`. A name in it is looked up on a thread of its own, now and again later:
+    /// look-ups block, and an address may change.
+    ///
+    /// # Errors
+    /// No thread can be made.
+    pub fn start(endpoint: Endpoint) -> io::Result<Arc<Upstream>> {
         let target = match &endpoint {
             Endpoint::Unix(path) => Target::Unix(path.clone()),
             Endpoint::Tcp { .. } => Target::Tcp {
-                addresses: Mutex::new(Arc::default()),
+                addresses: Mutex::default(),
                 next: AtomicUsize::new(0),
             },
         };
-        Upstream { endpoint, target }
+        let upstream = Arc::new(Upstream { endpoint, target });
+        if let Endpoint::Tcp { host, port } = &upstream.endpoint {
+            let name = (host.clone(), *port);
+            if name.0.parse::<IpAddr>().is_ok() {
+                upstream.resolve(&name); // a literal address is no look-up
+            } else {
+                let upstream = Arc::clone(&upstream);
+                thread::Builder::new()
+                    .name("names".to_owned())
+                    .spawn(move || upstream.keep_resolved(&name))?;
+            }
+        }
+        Ok(upstream)
     }
 
-    /// Looks the endpoint's name up, and keeps the old addresses where that fails. Blocks: not
-    /// for a loop.
-    pub fn resolve(&self) {
-        let (Target::Tcp { addresses, .. }, Endpoint::Tcp { host, port }) =
-            (&self.target, &self.endpoint)
-        else {
+    fn keep_resolved(&self, name: &(String, u16)) {
+        loop {
+            self.resolve(name);
+            thread::sleep(RESOLVE_INTERVAL);
+        }
+    }
+
+    /// Looks the name up; keeps the old addresses where that fails.
+    fn resolve(&self, (host, port): &(String, u16)) {
+        let Target::Tcp { addresses, .. } = &self.target else {
             return;
         };
         let found: Arc<[SocketAddr]> = match (host.as_str(), *port).to_socket_addrs() {
