@@ -4,12 +4,12 @@ use super::{Failure, begin};
 use crate::auth::Authenticator;
 use crate::config::Config;
 use crate::log::Sink;
+use crate::proxy::Proxy;
 use crate::report::{self, Reporter};
 use crate::sys::signal::Signals;
 use crate::tls::{self, Identity};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
 
 pub fn run(config: Config) -> Result<ExitCode, Failure> {
     // Before the first thread: each inherits that the ending signals are left to the main one.
@@ -23,15 +23,14 @@ pub fn run(config: Config) -> Result<ExitCode, Failure> {
     };
     let auth = Authenticator::start(config.users.clone())
         .map_err(|error| Failure::Io("the auth thread cannot be started", error))?;
+    let proxy = Proxy::bind(&config)?;
     let settings = report::Settings::from(&*config);
     let reporter = Reporter::spawn(settings, zone, identity.clone())
         .map_err(|error| Failure::Io("the reporter thread cannot be started", error))?;
-    // The proxy's event loop comes here.
-    let _ = (auth, identity.map(|identity| identity.server_config()));
-    while signals.next().is_none() {
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    let tls = identity.map(|identity| identity.server_config());
+    let outcome = proxy.run(&config, tls, auth, signals);
     reporter.stop();
+    outcome?;
     Ok(ExitCode::SUCCESS)
 }
 

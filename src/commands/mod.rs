@@ -6,6 +6,7 @@ mod hash_password;
 
 use crate::config::{self, Command, Config, ConfigError, Request};
 use crate::log::Sink;
+use crate::proxy::ProxyError;
 use crate::zone::Zone;
 use crate::{log, report, tls};
 use std::fmt;
@@ -24,6 +25,8 @@ pub enum Failure {
     Tls(tls::TlsError),
     /// The password cannot be hashed.
     Password(crate::auth::PasswordError),
+    /// The proxy cannot run.
+    Proxy(ProxyError),
     /// Something of the system: what was tried, and why it failed.
     Io(&'static str, io::Error),
 }
@@ -35,7 +38,7 @@ impl Failure {
         match self {
             Failure::Tls(Interfaces(_) | Random | Rustls(_)) => ExitCode::FAILURE,
             Failure::Config(_) | Failure::Tls(_) => ExitCode::from(WRONG_SETTINGS),
-            Failure::Password(_) | Failure::Io(..) => ExitCode::FAILURE,
+            Failure::Password(_) | Failure::Proxy(_) | Failure::Io(..) => ExitCode::FAILURE,
         }
     }
 }
@@ -46,6 +49,7 @@ impl fmt::Display for Failure {
             Failure::Config(error) => error.fmt(f),
             Failure::Tls(error) => error.fmt(f),
             Failure::Password(error) => error.fmt(f),
+            Failure::Proxy(error) => error.fmt(f),
             Failure::Io(what, error) => write!(f, "{what}: {error}"),
         }
     }
@@ -54,6 +58,12 @@ impl fmt::Display for Failure {
 impl From<ConfigError> for Failure {
     fn from(error: ConfigError) -> Self {
         Failure::Config(error)
+    }
+}
+
+impl From<ProxyError> for Failure {
+    fn from(error: ProxyError) -> Self {
+        Failure::Proxy(error)
     }
 }
 

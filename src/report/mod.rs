@@ -6,7 +6,7 @@
 //! | `gather.rs` | asking Docker and the node for it |
 //! | `master.rs` | one registration: the request, and what its answer means |
 //! | `registrar.rs` | several masters and both generations of them; what is told of the outcome |
-//! | `reporter.rs` | the thread, and when it reports |
+//! | `reporter.rs` | the thread, when it reports, and what it tells the log |
 
 pub mod gather;
 pub mod master;
@@ -21,7 +21,9 @@ use crate::docker::Endpoint;
 use crate::secret::Secret;
 use crate::zone::Zone;
 use gather::Gatherer;
+use master::RegisterError;
 use payload::TimeForm;
+use registrar::Registrar;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -70,6 +72,20 @@ impl Settings {
             TimeFormat::Local => TimeForm::Local,
         }
     }
+}
+
+/// Registers the node with every master once, and says how each took it.
+pub fn try_masters(settings: &Settings, zone: &Zone) -> Vec<(Master, Result<(), RegisterError>)> {
+    let settings = Arc::new(settings.clone());
+    let gathered = Gatherer::new(Arc::clone(&settings), Arc::new(zone.clone())).gather();
+    let mut registrar = Registrar::new(Arc::clone(&settings));
+    let masters = settings.masters.iter().enumerate();
+    masters
+        .map(|(index, master)| {
+            let outcome = registrar.register(index, master, &gathered.report);
+            (master.clone(), outcome)
+        })
+        .collect()
 }
 
 /// Gathers one report, tells in the log what could not be found out, and gives the JSON that

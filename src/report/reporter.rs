@@ -19,6 +19,8 @@ const FIRST_RETRY: Duration = Duration::from_secs(2);
 /// Reports of nodes that were started together shall not stay together: the interval varies by so
 /// many thousandths either way.
 const JITTER_MILLI: u64 = 100;
+/// The most reasons that are told for something that stays missing.
+const MAX_REASONS: usize = 4;
 /// How long [`Reporter::stop`] waits for a report that is under way.
 const STOP_PATIENCE: Duration = Duration::from_secs(1);
 
@@ -160,7 +162,7 @@ struct Work {
     registrar: Registrar,
     identity: Option<Arc<tls::Identity>>,
     /// What the log was told is missing.
-    troubles: Vec<Subject>,
+    troubles: Vec<Problem>,
     /// What the log was told about the certificate.
     identity_trouble: Option<String>,
     shared: Arc<Shared>,
@@ -196,19 +198,24 @@ impl Work {
         outcome.is_ok()
     }
 
-    /// One line when something is missing, and one when it is there again.
+    /// One line when something is missing, and one when it is there again. New reasons are told as
+    /// they come, but a reason that has a new text each time fills no log.
     fn tell_troubles(&mut self, problems: &[Problem]) {
         for subject in Subject::ALL {
-            let problem = problems.iter().find(|problem| problem.subject == subject);
-            let told = self.troubles.contains(&subject);
-            match problem {
-                Some(problem) if !told => {
+            let told = self
+                .troubles
+                .iter()
+                .filter(|told| told.subject == subject)
+                .count();
+            match problems.iter().find(|problem| problem.subject == subject) {
+                Some(problem) if self.troubles.contains(problem) => {}
+                Some(problem) if told < MAX_REASONS => {
                     log::warn!("{problem}");
-                    self.troubles.push(subject);
+                    self.troubles.push(problem.clone());
                 }
-                None if told => {
+                None if told > 0 => {
                     log::info!("reports have {subject} again");
-                    self.troubles.retain(|other| *other != subject);
+                    self.troubles.retain(|told| told.subject != subject);
                 }
                 _ => {}
             }
@@ -220,16 +227,30 @@ impl Work {
         let Some(identity) = &self.identity else {
             return;
         };
-        let trouble = match identity.refresh() {
-            Ok(_) => None,
-            Err(error) => Some(error.to_string()),
-        };
-        if let Some(why) = &trouble
-            && self.identity_trouble != trouble
-        {
-            log::warn!("the certificate cannot be signed anew: {why}");
+        match identity.refresh() {
+            Ok(anew) => {
+                self.identity_trouble = None;
+                if anew {
+                    self.tell_certificate();
+                }
+            }
+            Err(error) => {
+                let why = Some(error.to_string());
+                if self.identity_trouble != why {
+                    log::warn!("the certificate cannot be signed anew: {error}");
+                    self.identity_trouble = why;
+                }
+            }
         }
-        self.identity_trouble = trouble;
+    }
+
+    fn tell_certificate(&self) {
+        let addresses = tls::host_addresses(&self.settings.root_path).unwrap_or_default();
+        let addresses: Vec<_> = addresses.iter().map(ToString::to_string).collect();
+        log::info!(
+            "the certificate was signed anew, for the addresses {}",
+            addresses.join(", ")
+        );
     }
 }
 

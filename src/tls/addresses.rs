@@ -298,8 +298,8 @@ mod tests {
     #[test]
     fn tables_that_cannot_be_seen_leave_our_own_addresses_and_a_warning() {
         let root = Scratch::new("hidden");
-        let own = host_addresses(Path::new("/")).unwrap();
-        assert_eq!(host_addresses(&root.0).unwrap(), own);
+        let own = host_addresses(&root.0).unwrap();
+        assert!(own.contains(&Ipv4Addr::LOCALHOST.into()), "{own:?}");
         let mut settings = Settings {
             host_root: root.0.clone(),
             ..Settings::default()

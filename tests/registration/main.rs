@@ -1,11 +1,12 @@
 //! Registration against a master on a real socket that behaves, and misbehaves.
+#![allow(clippy::unwrap_used, reason = "a test fails by it")]
 
 mod docker;
 mod receiver;
 
 use haven_agent::config::{Master, TimeFormat};
 use haven_agent::docker::Endpoint;
-use haven_agent::report::{Reporter, Settings};
+use haven_agent::report::{Reporter, Settings, try_masters};
 use haven_agent::secret::Secret;
 use haven_agent::zone::Zone;
 use miniserde::json::{self, Value};
@@ -329,6 +330,82 @@ fn the_next_master_is_tried_and_kept() {
     let told = Lines::keep().told(&[&url(&alive)]);
     assert_eq!(told.len(), 1, "{told:?}");
     assert!(told[0].contains("registered as"), "{told:?}");
+}
+
+#[test]
+fn every_master_can_be_tried_once() {
+    let closed = Receiver::new(|_, stream| answer(stream, "403 Forbidden"));
+    let older = Receiver::new(|received, stream| match received.has_offset() {
+        true => answer(stream, "400 Bad Request"),
+        false => answer(stream, "200 OK"),
+    });
+    let outcomes = try_masters(&settings(&[&closed, &older]), &Zone::utc());
+    let [(first, Err(error)), (second, Ok(()))] = outcomes.as_slice() else {
+        panic!("{outcomes:?}");
+    };
+    assert_eq!((first, second), (&master(&closed), &master(&older)));
+    assert_eq!(error.to_string(), "it answered 403");
+}
+
+#[test]
+fn docker_that_comes_and_goes_is_told_once_each_time() {
+    let dir = std::env::temp_dir().join(format!("haven-registration-{}", std::process::id()));
+    std::fs::create_dir_all(&dir).unwrap();
+    let socket = dir.join("docker.sock");
+    let receiver = Receiver::new(|_, stream| answer(stream, "200 OK"));
+    let mut settings = settings(&[&receiver]);
+    settings.docker = Endpoint::Unix(socket.clone());
+    let lines = Lines::keep();
+    let reporter = start(&settings);
+    let path = socket.to_str().unwrap();
+    lines.wait_for(&[path, "there is no Docker socket"]);
+    receiver.next();
+
+    let listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    let docker = thread::spawn(move || {
+        for answered in ["{\"Name\":\"from-docker\",\"Labels\":[\"a=b\"]}", "[]"] {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut block = [0; 4096];
+            let _ = std::io::Read::read(&mut stream, &mut block).unwrap();
+            let length = answered.len();
+            let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n");
+            send(&mut stream, &(head + answered));
+        }
+    });
+    docker.join().unwrap();
+    let named = loop {
+        let received = receiver.next();
+        if received.body.contains("from-docker") {
+            break received;
+        }
+    };
+    assert!(
+        named.head.starts_with("POST /discovery/nodes/from-docker?"),
+        "{}",
+        named.head
+    );
+    assert!(
+        named.body.contains(r#""labels":{"a":"b"},"containers":[]"#),
+        "{}",
+        named.body
+    );
+    lines.wait_for(&["reports have Docker again"]);
+    // It is gone again: the name and the labels stay.
+    let later = receiver.next();
+    assert!(
+        later.head.starts_with("POST /discovery/nodes/from-docker?"),
+        "{}",
+        later.head
+    );
+    assert!(
+        later.body.contains(r#""labels":{"a":"b"},"system""#),
+        "{}",
+        later.body
+    );
+    lines.wait_for(&[path, "nobody listens"]);
+    reporter.stop();
+    std::fs::remove_dir_all(&dir).unwrap();
+    assert_eq!(lines.told(&[path]).len(), 2, "{:?}", lines.told(&[path]));
 }
 
 #[test]
