@@ -1,4 +1,8 @@
 //! The built binary's command line, settings, first lines and exit statuses.
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test ends at the first thing that goes wrong"
+)]
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
