@@ -368,10 +368,11 @@ mod tests {
         for _ in 0..MAX_QUEUED / text.len() + 7 {
             queue.push(text.clone());
         }
-        assert_eq!(
-            (queue.state().dropped, queue.state().bytes),
-            (7, MAX_QUEUED)
-        );
+        let (dropped, bytes) = {
+            let state = queue.state();
+            (state.dropped, state.bytes)
+        };
+        assert_eq!((dropped, bytes), (7, MAX_QUEUED));
         queue.wait_until_written(Duration::from_millis(1));
         let told = "<4>7 log lines dropped: their reader was too slow\n";
         let kept = stuck.len() + MAX_QUEUED;
