@@ -4,7 +4,7 @@ use super::error::ConfigError;
 use super::options::{self, ENV_PREFIX, Id, Opt};
 use super::{arguments, ini};
 use std::collections::BTreeMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
@@ -157,7 +157,7 @@ impl RawConfig {
                     self.add(1, option.id, origin, spring, value)?;
                 }
                 Some(_) => {}
-                None => self.judge_unknown(name)?,
+                None => self.judge_unknown(name, value)?,
             }
         }
         Ok(())
@@ -165,10 +165,10 @@ impl RawConfig {
 
     /// A variable with our prefix that names no option is an error, like an unknown flag; the Java
     /// agent's other settings are warned of, since its users may keep them for other programs.
-    fn judge_unknown(&mut self, name: &str) -> Result<(), ConfigError> {
+    fn judge_unknown(&mut self, name: &str, value: &OsStr) -> Result<(), ConfigError> {
         let upper = name.to_ascii_uppercase();
         if let Some(rest) = upper.strip_prefix(ENV_PREFIX) {
-            if !is_injected(rest) {
+            if !is_injected(rest, value) {
                 return Err(ConfigError::UnknownVariable(name.to_string()));
             }
         } else if ["DM_AGENT_", "DM_AUTH_", "DM.AGENT.", "DM.AUTH."]
@@ -265,16 +265,20 @@ fn places(around: &Surroundings) -> Vec<PathBuf> {
 }
 
 /// `SERVER_PORT=tcp://…` is what Docker and Kubernetes inject for a service called `server`.
-fn is_link(option: &Opt, value: &OsString) -> bool {
-    option.id == Id::Listen && value.to_string_lossy().contains("://")
+fn is_link(option: &Opt, value: &OsStr) -> bool {
+    option.id == Id::Listen && is_url(value)
 }
 
-fn is_injected(rest: &str) -> bool {
+fn is_url(value: &OsStr) -> bool {
+    value.to_string_lossy().contains("://")
+}
+
+fn is_injected(rest: &str, value: &OsStr) -> bool {
     let beneath = |name: &&str| {
         let more = rest.strip_prefix(*name);
         more.is_some_and(|more| more.starts_with('_'))
     };
-    rest == "NAME" || rest == "PORT" || INJECTED.iter().any(beneath)
+    rest == "NAME" || (rest == "PORT" && is_url(value)) || INJECTED.iter().any(beneath)
 }
 
 /// Whether no such file is there, as opposed to one that cannot be read.

@@ -474,6 +474,11 @@ fn every_mistake_is_one_line_that_says_where() {
             "environment variable HAVEN_AGENT_MASTR names no option (see --help)",
         ),
         (
+            "HAVEN_AGENT_PORT",
+            "9000",
+            "environment variable HAVEN_AGENT_PORT names no option (see --help)",
+        ),
+        (
             "HAVEN_AGENT_TIMEOUT",
             "x",
             "HAVEN_AGENT_TIMEOUT: `x` is not a number from 1 to 604800 (seconds)",
