@@ -179,7 +179,7 @@ impl Session {
             sealed_out: Buf::new(MAX_HANDSHAKE_OUT),
             conn: Conn::new(cx.times, cx.log_reads, cx.now),
             docker: None,
-            docker_in: Buf::new(CHUNK),
+            docker_in: Buf::new(MAX_HEAD + CHUNK),
             phase: Phase::Handshake {
                 deadline: cx.now + handshake,
             },
@@ -313,9 +313,10 @@ impl Session {
         }
         docker.watched.writable |= event.writable;
         let wants = self.conn.wants(self.opened_in.len()).read_docker;
-        if event.readable && wants && self.docker_in.is_empty() && !docker.ended {
+        if event.readable && wants && !docker.ended {
             let space = self.docker_in.space_for(DOCKER_READ);
-            let space = space.get_mut(..DOCKER_READ).unwrap_or_default();
+            let end = space.len().min(DOCKER_READ);
+            let space = space.get_mut(..end).unwrap_or_default();
             let read = docker.watched.socket.read(space);
             self.docker_in.commit(*read.as_ref().unwrap_or(&0));
             docker.ended = match read {
@@ -702,7 +703,7 @@ impl Session {
         let wants = self.conn.wants(self.opened_in.len());
         if let Some(docker) = &mut self.docker {
             let interest = Interest {
-                read: !docker.connecting && wants.read_docker && self.docker_in.is_empty(),
+                read: !docker.connecting && !docker.ended && wants.read_docker,
                 write: docker.connecting || !self.conn.to_docker().is_empty(),
                 ..Interest::default()
             };
