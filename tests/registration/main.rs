@@ -245,7 +245,7 @@ fn a_master_that_hangs_is_given_up() {
 fn a_master_that_trickles_is_given_up() {
     first_fails(
         |stream| {
-            send(stream, "HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n");
+            send(stream, "HTTP/1.1 200 OK\r\nContent-Length: 10000\r\n\r\n");
             while stream.write_all(b".").is_ok() {
                 thread::sleep(Duration::from_millis(20));
             }

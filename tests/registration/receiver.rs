@@ -241,7 +241,11 @@ impl Lines {
             if let Some(line) = self.told(parts).pop() {
                 return line;
             }
-            assert!(waited < PATIENCE, "{parts:?} was never told");
+            assert!(
+                waited < PATIENCE,
+                "{parts:?} was never told, but {:?}",
+                self.told(&parts[..1])
+            );
             thread::sleep(pause);
             waited += pause;
         }
