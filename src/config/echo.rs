@@ -7,12 +7,14 @@ use crate::secret::MASK;
 use std::fmt::Write;
 
 /// Every option's effective value as a Python dictionary, secrets masked.
-pub fn arguments(raw: &RawConfig, docker: &Endpoint, listens: bool) -> String {
+/// `docker`, `listens` and `exits` are what three options without a constant default came to.
+pub fn arguments(raw: &RawConfig, docker: &Endpoint, listens: bool, exits: bool) -> String {
     let pairs = OPTIONS.iter().map(|option| {
         let value = match (option.id, raw.get(option.id)) {
             (_, Some(setting)) => given(option, &setting.value),
             (Id::Docker, None) => quoted(&docker.to_string()),
             (Id::Listen, None) if !listens => quoted("none"),
+            (Id::ExitOnStaleSocket, None) => truth(exits),
             (_, None) if option.default.is_empty() => "None".to_string(),
             (_, None) => given(option, option.default),
         };
@@ -28,12 +30,13 @@ fn given(option: &Opt, value: &str) -> String {
         _ if option.secret => quoted(MASK),
         _ if value.is_empty() => "None".to_string(),
         Kind::Number { .. } => value.to_string(),
-        Kind::Switch => match super::resolve::switch(value) {
-            Some(true) => "True".to_string(),
-            _ => "False".to_string(),
-        },
+        Kind::Switch => truth(super::resolve::switch(value) == Some(true)),
         Kind::Text | Kind::File => quoted(value),
     }
+}
+
+fn truth(value: bool) -> String {
+    if value { "True" } else { "False" }.to_string()
 }
 
 /// A string in Python's single quotes.

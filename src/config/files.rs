@@ -4,6 +4,7 @@ use super::error::ConfigError;
 use super::raw::{self, Setting};
 use crate::auth;
 use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// The largest file with one secret or hash, in bytes.
@@ -46,10 +47,10 @@ pub fn users(setting: &Setting) -> Result<Vec<(String, String)>, ConfigError> {
 pub fn readable(setting: &Setting) -> Result<PathBuf, ConfigError> {
     let path = PathBuf::from(&setting.value);
     let opened = File::open(&path).and_then(|file| {
-        let directory = file.metadata()?.is_dir();
-        directory
-            .then(|| Err(std::io::ErrorKind::IsADirectory.into()))
-            .unwrap_or(Ok(()))
+        if file.metadata()?.is_dir() {
+            return Err(io::ErrorKind::IsADirectory.into());
+        }
+        Ok(())
     });
     match opened {
         Ok(()) => Ok(path),

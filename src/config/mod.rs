@@ -1,7 +1,7 @@
 //! Typed, validated settings.
 //!
 //! Two steps: `raw` gathers texts with their origins from the command line (`arguments`), the
-//! environment and INI files (`ini`), after the one table in `options`; `resolve` makes them mean
+//! environment and INI files (`ini`), after the one table in `table`; `resolve` makes them mean
 //! something (`place`, `files`). `help` renders the table.
 
 mod arguments;
@@ -14,6 +14,7 @@ mod options;
 mod place;
 mod raw;
 mod resolve;
+mod table;
 
 pub use error::ConfigError;
 pub use help::help;

@@ -274,7 +274,7 @@ fn is_injected(rest: &str) -> bool {
         let more = rest.strip_prefix(*name);
         more.is_some_and(|more| more.starts_with('_'))
     };
-    rest == "NAME" || rest == "PORT" || INJECTED.iter().any(|name| beneath(&name))
+    rest == "NAME" || rest == "PORT" || INJECTED.iter().any(beneath)
 }
 
 /// Whether no such file is there, as opposed to one that cannot be read.

@@ -19,6 +19,7 @@ pub fn config(command: Command, mut raw: RawConfig, pid1: bool) -> Result<Config
     let docker = docker(&raw)?;
     let (listen, listen_why) = listen(&raw, &docker)?;
     let root_path = root_path(&raw)?;
+    let exit_on_stale_socket = switched(&raw, Id::ExitOnStaleSocket)?.unwrap_or(pid1);
     let config = Config {
         command,
         level: level(&raw)?,
@@ -40,8 +41,8 @@ pub fn config(command: Command, mut raw: RawConfig, pid1: bool) -> Result<Config
         ca: file(&raw, Id::Ca)?,
         users: users(&raw, &mut warnings)?,
         limits: limits(&raw)?,
-        exit_on_stale_socket: switched(&raw, Id::ExitOnStaleSocket)?.unwrap_or(pid1),
-        arguments: echo::arguments(&raw, &docker, listen.is_some()),
+        exit_on_stale_socket,
+        arguments: echo::arguments(&raw, &docker, listen.is_some(), exit_on_stale_socket),
         files: std::mem::take(&mut raw.files),
         root_path,
         docker,

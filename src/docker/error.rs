@@ -67,7 +67,7 @@ pub enum DockerError {
 
 impl DockerError {
     /// Tells apart why a connection could not be made.
-    pub(super) fn connecting(endpoint: &Endpoint, source: io::Error) -> DockerError {
+    pub fn connecting(endpoint: &Endpoint, source: io::Error) -> DockerError {
         let Endpoint::Unix(path) = endpoint else {
             return if is_refused(&source) {
                 DockerError::Refused(endpoint.clone())

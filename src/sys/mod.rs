@@ -13,6 +13,7 @@ pub mod process;
 pub mod signal;
 pub mod socket;
 pub mod stream;
+pub mod terminal;
 pub mod time;
 
 /// The one place where a system call's −1 becomes an [`io::Error`] made from `errno`.

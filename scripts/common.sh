@@ -1,0 +1,35 @@
+# What the scripts share; sourced, not run. Leaves the shell in the repository's root.
+# shellcheck shell=bash
+
+cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit
+
+say() { printf '%s\n' "== $*" >&2; }
+
+fail() {
+    printf '%s\n' "error: $*" >&2
+    exit 1
+}
+
+has() { command -v "$1" >/dev/null 2>&1; }
+
+can_install() { has apt-get && [ "$(id -u)" = 0 ]; }
+
+# Installs Debian packages where that is possible; says what to install where it is not.
+install_packages() {
+    can_install || {
+        say "not installed: $*; on Debian: apt-get install $*"
+        return 1
+    }
+    say "installing $*"
+    if ! apt_install "$@"; then
+        # A fresh machine has no package lists, an old one stale ones.
+        apt-get update -qq && apt_install "$@"
+    fi
+}
+
+apt_install() { DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null; }
+
+find_cargo() {
+    has cargo || export PATH="${CARGO_HOME:-$HOME/.cargo}/bin:$PATH"
+    has cargo || fail "no cargo: install Rust with rustup (https://rustup.rs), toolchain $(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml) or later"
+}

@@ -1,0 +1,240 @@
+//! The built agent as a child process on a port of its own.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use super::process::{Running, clean, run};
+use super::{PATIENCE, TempDir, within};
+
+/// The password of `admin` in the tests; never the default, which costs a bcrypt of its own.
+pub const PASSWORD: &str = "correct horse";
+
+/// The lowest cost that bcrypt has, so that the tests wait for the agent and not for bcrypt.
+const BCRYPT_COST: u32 = 4;
+
+/// What the agent logs when it serves; the port follows.
+const LISTENING: &str = "proxy: listening on https://";
+
+/// The agent under test: the one that cargo built, or (`HAVEN_TEST_BINARY`) a released binary.
+pub fn binary() -> PathBuf {
+    match std::env::var_os("HAVEN_TEST_BINARY") {
+        Some(path) => path.into(),
+        None => env!("CARGO_BIN_EXE_haven-agent").into(),
+    }
+}
+
+/// How an agent is started.
+pub struct Setup {
+    docker: Option<PathBuf>,
+    args: Vec<String>,
+    env: Vec<(String, String)>,
+    listen: String,
+}
+
+impl Setup {
+    /// In front of the machine's Docker engine.
+    pub fn new() -> Self {
+        let hash = bcrypt::hash(PASSWORD, BCRYPT_COST).unwrap();
+        Self {
+            docker: None,
+            args: Vec::new(),
+            env: vec![("HAVEN_AGENT_ADMIN_PASSWORD".into(), hash)],
+            listen: "127.0.0.1:0".into(),
+        }
+    }
+
+    /// In front of the engine that listens on this socket.
+    pub fn docker(mut self, socket: &Path) -> Self {
+        self.docker = Some(socket.to_owned());
+        self
+    }
+
+    pub fn arg(mut self, arg: &str) -> Self {
+        self.args.push(arg.into());
+        self
+    }
+
+    pub fn args(mut self, args: &[&str]) -> Self {
+        self.args.extend(args.iter().map(ToString::to_string));
+        self
+    }
+
+    /// Sets a variable, or takes back one of `new`'s: the last wins.
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.env.push((name.into(), value.into()));
+        self
+    }
+
+    pub fn without_env(mut self, name: &str) -> Self {
+        self.env.retain(|(known, _)| known != name);
+        self
+    }
+
+    pub fn listen(mut self, address: &str) -> Self {
+        self.listen = address.into();
+        self
+    }
+
+    /// Starts it without waiting for anything. It runs in an empty directory that is also its home,
+    /// so that no configuration of the machine's is read.
+    pub fn spawn(self) -> (Running, TempDir) {
+        let home = TempDir::new("home");
+        let mut command = clean(binary());
+        command.arg("daemon").arg("--listen").arg(&self.listen);
+        if let Some(socket) = &self.docker {
+            command
+                .arg("--docker")
+                .arg(format!("unix://{}", socket.display()));
+        }
+        command
+            .args(&self.args)
+            .envs(self.env)
+            .current_dir(home.path());
+        command
+            .env("HOME", home.path())
+            .env_remove("XDG_CONFIG_HOME")
+            .env_remove("NOTIFY_SOCKET");
+        let mut running = Running::start(&mut command);
+        running.close_stdin();
+        (running, home)
+    }
+
+    /// Starts it and waits until it listens.
+    #[track_caller]
+    pub fn start(self) -> Agent {
+        let (mut running, home) = self.spawn();
+        running.wait_for("line that it listens", |out| listening(out).is_some());
+        let port = listening(&running.out()).unwrap();
+        let root = home.join("ca.pem");
+        fs::write(&root, root_pem()).unwrap();
+        Agent {
+            running,
+            port,
+            root,
+            home,
+        }
+    }
+}
+
+/// The root certificate that the agent prints.
+#[track_caller]
+pub fn root_pem() -> String {
+    let mut command = clean(binary());
+    run(command.arg("root-cert").env_remove("XDG_CONFIG_HOME"), b"").ok()
+}
+
+/// A running agent; killed when dropped, its log shown when the test failed.
+pub struct Agent {
+    running: Running,
+    pub port: u16,
+    /// Its root certificate as PEM, in a directory where a docker CLI takes it for its CA.
+    pub root: PathBuf,
+    home: TempDir,
+}
+
+impl Agent {
+    #[track_caller]
+    pub fn start() -> Self {
+        Setup::new().start()
+    }
+
+    pub fn id(&self) -> u32 {
+        self.running.id()
+    }
+
+    pub fn home(&self) -> &Path {
+        self.home.path()
+    }
+
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("https://{}{path}", self.address())
+    }
+
+    pub fn log(&self) -> String {
+        self.running.out() + &self.running.err()
+    }
+
+    #[track_caller]
+    pub fn wait_for_log(&self, text: &str) {
+        assert!(
+            within(PATIENCE, || self.log().contains(text)),
+            "no {text:?} in the log:\n{}",
+            self.log()
+        );
+    }
+
+    pub fn signal(&self, name: &str) {
+        self.running.signal(name);
+    }
+
+    pub fn exit_within(&mut self, bound: Duration) -> Option<ExitStatus> {
+        self.running.exit_within(bound)
+    }
+
+    /// Resident memory in KiB.
+    pub fn memory(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap();
+        let line = status
+            .lines()
+            .find(|line| line.starts_with("VmRSS:"))
+            .unwrap();
+        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    }
+
+    /// Open descriptors.
+    pub fn descriptors(&self) -> usize {
+        fs::read_dir(format!("/proc/{}/fd", self.id()))
+            .unwrap()
+            .count()
+    }
+
+    /// CPU time used so far, in clock ticks (100 a second).
+    pub fn ticks(&self) -> u64 {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.id())).unwrap();
+        let fields = stat.rsplit(')').next().unwrap();
+        let fields: Vec<_> = fields.split_whitespace().collect();
+        fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!(
+                "--- log of the agent on port {}\n{}---",
+                self.port,
+                self.log()
+            );
+        }
+    }
+}
+
+/// The value of an `Authorization` field.
+pub fn basic(user: &str, password: &str) -> String {
+    format!("Basic {}", STANDARD.encode(format!("{user}:{password}")))
+}
+
+/// The field that lets a request of the tests in.
+pub fn authorization() -> String {
+    basic("admin", PASSWORD)
+}
+
+fn listening(out: &str) -> Option<u16> {
+    let line = out.lines().find(|line| line.contains(LISTENING))?;
+    let address = line.split(LISTENING).nth(1)?.split_whitespace().next()?;
+    address
+        .rsplit(':')
+        .next()?
+        .trim_end_matches(|c: char| !c.is_ascii_digit())
+        .parse()
+        .ok()
+}
