@@ -81,7 +81,7 @@ impl Registrar {
 
     /// Tries the form of time that this master understood last, and, where both are allowed, the
     /// other one if it does not understand the first.
-    pub fn register(
+    fn register(
         &mut self,
         index: usize,
         master: &Master,

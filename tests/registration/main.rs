@@ -6,7 +6,7 @@ mod receiver;
 
 use haven_agent::config::{Master, TimeFormat};
 use haven_agent::docker::Endpoint;
-use haven_agent::report::{Reporter, Settings, try_masters};
+use haven_agent::report::{Reporter, Settings};
 use haven_agent::secret::Secret;
 use haven_agent::zone::Zone;
 use miniserde::json::{self, Value};
@@ -330,21 +330,6 @@ fn the_next_master_is_tried_and_kept() {
     let told = Lines::keep().told(&[&url(&alive)]);
     assert_eq!(told.len(), 1, "{told:?}");
     assert!(told[0].contains("registered as"), "{told:?}");
-}
-
-#[test]
-fn every_master_can_be_tried_once() {
-    let closed = Receiver::new(|_, stream| answer(stream, "403 Forbidden"));
-    let older = Receiver::new(|received, stream| match received.has_offset() {
-        true => answer(stream, "400 Bad Request"),
-        false => answer(stream, "200 OK"),
-    });
-    let outcomes = try_masters(&settings(&[&closed, &older]), &Zone::utc());
-    let [(first, Err(error)), (second, Ok(()))] = outcomes.as_slice() else {
-        panic!("{outcomes:?}");
-    };
-    assert_eq!((first, second), (&master(&closed), &master(&older)));
-    assert_eq!(error.to_string(), "it answered 403");
 }
 
 #[test]
