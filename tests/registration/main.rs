@@ -1,8 +1,11 @@
 //! Registration against a master on a real socket that behaves, and misbehaves.
 #![allow(clippy::unwrap_used, reason = "a test fails by it")]
 
+mod daemon;
 mod docker;
 mod receiver;
+#[path = "../support/mod.rs"]
+mod support;
 
 use haven_agent::config::{Master, TimeFormat};
 use haven_agent::docker::Endpoint;
@@ -16,6 +19,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::Duration;
+use support::{TempDir, skipped};
 
 fn settings(masters: &[&Receiver]) -> Settings {
     Settings {
@@ -334,8 +338,7 @@ fn the_next_master_is_tried_and_kept() {
 
 #[test]
 fn docker_that_comes_and_goes_is_told_once_each_time() {
-    let dir = std::env::temp_dir().join(format!("haven-registration-{}", std::process::id()));
-    std::fs::create_dir_all(&dir).unwrap();
+    let dir = TempDir::new("docker");
     let socket = dir.join("docker.sock");
     let receiver = Receiver::new(|_, stream| answer(stream, "200 OK"));
     let mut settings = settings(&[&receiver]);
@@ -389,7 +392,6 @@ fn docker_that_comes_and_goes_is_told_once_each_time() {
     );
     lines.wait_for(&[path, "nobody listens"]);
     reporter.stop();
-    std::fs::remove_dir_all(&dir).unwrap();
     assert_eq!(lines.told(&[path]).len(), 2, "{:?}", lines.told(&[path]));
 }
 
@@ -397,7 +399,7 @@ fn docker_that_comes_and_goes_is_told_once_each_time() {
 fn an_ipv6_address_is_reached() {
     let behave = |_: &receiver::Received, stream: &mut dyn Stream| answer(stream, "200 OK");
     let Ok(receiver) = Receiver::start("[::1]:0", None, behave) else {
-        eprintln!("SKIPPED: there is no ::1 here");
+        skipped("there is no ::1 here");
         return;
     };
     let mut settings = settings(&[&receiver]);
@@ -428,8 +430,8 @@ fn an_https_master_is_trusted_by_its_ca_alone() {
     lines.wait_for(&[&address, "not trusted", "`ca`"]);
     reporter.stop();
 
-    let name = format!("haven-registration-{}.pem", std::process::id());
-    let file = std::env::temp_dir().join(name);
+    let dir = TempDir::new("ca");
+    let file = dir.join("ca.pem");
     settings.ca = Some(file.clone());
     let reporter = start(&settings);
     lines.wait_for(&[&address, file.to_str().unwrap()]);
@@ -439,7 +441,6 @@ fn an_https_master_is_trusted_by_its_ca_alone() {
     lines.wait_for(&[&address, "registered again"]);
     assert!(receiver.next().head.starts_with("POST /discovery/nodes/"));
     reporter.stop();
-    std::fs::remove_file(&file).unwrap();
 }
 
 #[test]
@@ -448,8 +449,8 @@ fn an_https_master_with_anothers_name_is_refused() {
     let authority = Authority::new();
     let tls = authority.server("master.example");
     let receiver = Receiver::start("127.0.0.1:0", Some(tls), ok).unwrap();
-    let name = format!("haven-registration-name-{}.pem", std::process::id());
-    let file = std::env::temp_dir().join(name);
+    let dir = TempDir::new("ca");
+    let file = dir.join("ca.pem");
     std::fs::write(&file, &authority.pem).unwrap();
     let mut settings = settings(&[]);
     settings.masters = vec![https(&receiver)];
@@ -457,7 +458,6 @@ fn an_https_master_with_anothers_name_is_refused() {
     let reporter = start(&settings);
     Lines::keep().wait_for(&[&receiver.address.to_string(), "not trusted"]);
     reporter.stop();
-    std::fs::remove_file(&file).unwrap();
     assert!(receiver.is_unasked());
 }
 
