@@ -333,7 +333,11 @@ fn the_next_master_is_tried_and_kept() {
     assert!(dead.is_unasked(), "the one that works is kept");
     let told = Lines::keep().told(&[&url(&alive)]);
     assert_eq!(told.len(), 1, "{told:?}");
-    assert!(told[0].contains("registered as"), "{told:?}");
+    let reason = format!("; not with {}: ", url(&dead));
+    assert!(
+        told[0].contains("registered as") && told[0].contains(&reason),
+        "{told:?}"
+    );
 }
 
 #[test]
