@@ -1,6 +1,6 @@
 //! Why Docker did not answer, in words that say what to do.
 
-use super::{Endpoint, is_refused};
+use super::Endpoint;
 use crate::http::client::ClientError;
 use std::fmt;
 use std::fs::{self, File};
@@ -69,7 +69,7 @@ impl DockerError {
     /// Tells apart why a connection could not be made.
     pub fn connecting(endpoint: &Endpoint, source: io::Error) -> DockerError {
         let Endpoint::Unix(path) = endpoint else {
-            return if is_refused(&source) {
+            return if source.kind() == io::ErrorKind::ConnectionRefused {
                 DockerError::Refused(endpoint.clone())
             } else {
                 DockerError::Connect {

@@ -14,7 +14,6 @@ use crate::http::client::{self, Request};
 use crate::sys::stream::Stream;
 use miniserde::{Deserialize, json};
 use std::collections::BTreeMap;
-use std::io;
 use std::time::{Duration, Instant};
 
 /// From the connection to the last byte of an answer. `/info` takes seconds on a node whose
@@ -171,11 +170,6 @@ impl From<RawContainer> for Container {
                 .collect(),
         }
     }
-}
-
-/// Whether an error means that nobody listens, as opposed to a peer that misbehaves.
-fn is_refused(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::ConnectionRefused
 }
 
 #[cfg(test)]

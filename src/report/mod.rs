@@ -21,9 +21,7 @@ use crate::docker::Endpoint;
 use crate::secret::Secret;
 use crate::zone::Zone;
 use gather::Gatherer;
-use master::RegisterError;
 use payload::TimeForm;
-use registrar::Registrar;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -72,20 +70,6 @@ impl Settings {
             TimeFormat::Local => TimeForm::Local,
         }
     }
-}
-
-/// Registers the node with every master once, and says how each took it.
-pub fn try_masters(settings: &Settings, zone: &Zone) -> Vec<(Master, Result<(), RegisterError>)> {
-    let settings = Arc::new(settings.clone());
-    let gathered = Gatherer::new(Arc::clone(&settings), Arc::new(zone.clone())).gather();
-    let mut registrar = Registrar::new(Arc::clone(&settings));
-    let masters = settings.masters.iter().enumerate();
-    masters
-        .map(|(index, master)| {
-            let outcome = registrar.register(index, master, &gathered.report);
-            (master.clone(), outcome)
-        })
-        .collect()
 }
 
 /// Gathers one report, tells in the log what could not be found out, and gives the JSON that

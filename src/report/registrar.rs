@@ -39,6 +39,9 @@ enum State {
     },
 }
 
+/// A master's index, the master, and why it did not register the node.
+type Failure<'a> = (usize, &'a Master, RegisterError);
+
 impl Registrar {
     /// Knows nothing of the masters yet.
     pub fn new(settings: Arc<Settings>) -> Registrar {
@@ -58,19 +61,16 @@ impl Registrar {
     /// Why no master took it.
     pub fn deliver(&mut self, report: &Report, stopping: impl Fn() -> bool) -> Result<(), String> {
         let settings = Arc::clone(&self.settings);
-        let count = settings.masters.len();
-        let order = (0..count).map(|step| (self.current + step) % count);
+        let masters = settings.masters.iter().enumerate();
+        let from_current = masters.cycle().skip(self.current);
         let mut failures = Vec::new();
-        for index in order.collect::<Vec<_>>() {
+        for (index, master) in from_current.take(settings.masters.len()) {
             if stopping() {
                 break;
             }
-            let Some(master) = settings.masters.get(index) else {
-                continue;
-            };
             match self.register(index, master, report) {
                 Ok(()) => {
-                    self.tell_registered(index, master, &report.name);
+                    self.tell_registered(index, master, &report.name, &failures);
                     return Ok(());
                 }
                 Err(error) => failures.push((index, master, error)),
@@ -81,7 +81,7 @@ impl Registrar {
 
     /// Tries the form of time that this master understood last, and, where both are allowed, the
     /// other one if it does not understand the first.
-    pub fn register(
+    fn register(
         &mut self,
         index: usize,
         master: &Master,
@@ -121,23 +121,32 @@ impl Registrar {
         outcome
     }
 
-    fn tell_registered(&mut self, index: usize, master: &Master, name: &str) {
-        match self.state {
-            State::Registered { master } if master == index => {}
-            State::Failing { .. } => log::info!("registered again as {name} at {master}"),
-            _ => log::info!("registered as {name} at {master}"),
-        }
+    /// Tells where the node is registered now, if that is new, and why not with those before it.
+    fn tell_registered(
+        &mut self,
+        index: usize,
+        master: &Master,
+        name: &str,
+        failures: &[Failure<'_>],
+    ) {
+        let again = match self.state {
+            State::Registered { master } if master == index => return,
+            State::Failing { .. } => " again",
+            State::New | State::Registered { .. } => "",
+        };
+        let others = if failures.is_empty() {
+            String::new()
+        } else {
+            format!("; not with {}", story(failures))
+        };
+        log::info!("registered{again} as {name} at {master}{others}");
         self.current = index;
         self.state = State::Registered { master: index };
     }
 
     /// Tells what was not told since the node was registered last; gives the whole story.
-    fn tell_failing(&mut self, failures: &[(usize, &Master, RegisterError)]) -> String {
-        let story = failures
-            .iter()
-            .map(|(_, master, error)| format!("{master}: {error}"))
-            .collect::<Vec<_>>()
-            .join("; ");
+    fn tell_failing(&mut self, failures: &[Failure<'_>]) -> String {
+        let story = story(failures);
         let kinds = failures
             .iter()
             .map(|(index, _, error)| (*index, error.kind()));
@@ -162,6 +171,14 @@ impl Registrar {
         }
         story
     }
+}
+
+/// One after the other, each with its master's URL.
+fn story(failures: &[Failure<'_>]) -> String {
+    let each = failures
+        .iter()
+        .map(|(_, master, error)| format!("{master}: {error}"));
+    each.collect::<Vec<_>>().join("; ")
 }
 
 fn ttl(interval: Duration) -> Duration {

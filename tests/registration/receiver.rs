@@ -1,5 +1,6 @@
 //! A master that behaves as a test tells it to, on a real socket.
 
+use super::support::{PATIENCE, within};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
@@ -10,9 +11,6 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
-
-/// How long anything is waited for that is sure to come.
-pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A request as it came.
 #[derive(Clone, Debug)]
@@ -234,17 +232,12 @@ impl Lines {
     }
 
     /// Waits for such a line.
+    #[track_caller]
     pub fn wait_for(&self, parts: &[&str]) -> String {
-        let mut waited = Duration::ZERO;
-        let pause = Duration::from_millis(20);
-        loop {
-            if let Some(line) = self.told(parts).pop() {
-                return line;
-            }
-            assert!(waited < PATIENCE, "{parts:?} was never told");
-            thread::sleep(pause);
-            waited += pause;
-        }
+        let told = within(PATIENCE, || !self.told(parts).is_empty());
+        let others = self.told(&parts[..1]);
+        assert!(told, "{parts:?} was never told, but {others:?}");
+        self.told(parts).pop().unwrap()
     }
 }
 
