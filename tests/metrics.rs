@@ -4,6 +4,8 @@
 //! `python3` is tried. Numbers of a living machine move, so that each comparison lies between two
 //! samples and is repeated a few times before it fails.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::path::Path;

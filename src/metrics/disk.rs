@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
+use std::fs::File;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -10,13 +11,10 @@ use std::path::{Path, PathBuf};
 use super::mounts::{self, Mount};
 use super::probe::{self, Probes};
 use super::source::{self, SourceError};
-use crate::sys::fs::Usage;
+use crate::sys::fs::{self, Usage};
 
 /// The most that is read of a mount table: a host of a thousand containers has some 600 KB.
 const MAX_MOUNTINFO: usize = 4 * 1024 * 1024;
-
-/// The buffer for the mount table gives its memory back down to this.
-const KEPT_BUFFER: usize = 32 * 1024;
 
 /// The most that is read of `/proc/filesystems`; kernels write some 500 bytes.
 const MAX_FILESYSTEMS: usize = 8 * 1024;
@@ -38,11 +36,19 @@ pub(super) struct Disks {
     filesystems: PathBuf,
     /// Where mount tables are read: the first that can be.
     tables: Vec<Table>,
-    /// The table's text; kept for its memory.
-    buffer: Vec<u8>,
+    known: Option<Known>,
     probes: Probes,
     /// The mount points that the log has named, as they are on the host.
     named: HashSet<Vec<u8>>,
+}
+
+/// What a mount table said. It is read again only when the kernel says that it has changed:
+/// writing it out is half of what a sample would cost.
+struct Known {
+    /// Held open, for its poll.
+    table: File,
+    /// Sorted as [`mounts::disks`] does.
+    mounts: Vec<Mount>,
 }
 
 /// A mount table.
@@ -77,36 +83,42 @@ impl Disks {
             root: root.to_owned(),
             filesystems: root.join("proc/filesystems"),
             tables: if own.own { vec![first, own] } else { vec![own] },
-            buffer: Vec::new(),
+            known: None,
             probes: Probes::default(),
             named: HashSet::new(),
         }
     }
 
     pub(super) fn sample(&mut self) -> Result<BTreeMap<String, Disk>, SourceError> {
-        let mut filesystems = [0; MAX_FILESYSTEMS];
-        let filesystems = source::read_once(&self.filesystems, &mut filesystems)
-            .map_err(|error| SourceError::read(&self.filesystems, error))?;
-        let prefix = self.read_table()?;
-        let table = std::mem::take(&mut self.buffer);
-        let mounts = mounts::disks(&table, &mounts::disk_types(filesystems), &prefix);
-        let by_device = mounts.chunk_by(|one, other| one.device == other.device);
+        let unchanged = |known: &Known| !fs::mounts_changed(&known.table);
+        let known = match self.known.take().filter(unchanged) {
+            Some(known) => known,
+            None => self.read()?,
+        };
+        let by_device = known.mounts.chunk_by(|one, two| one.device == two.device);
         let disks = by_device.filter_map(|mounts| self.disk(mounts)).collect();
-        self.buffer = table;
-        self.buffer.clear();
-        self.buffer.shrink_to(KEPT_BUFFER);
+        self.known = Some(known);
         Ok(disks)
     }
 
-    /// Fills the buffer with the first table that can be read. Answers what its paths begin
-    /// with: nothing, or where this process sees the root.
-    fn read_table(&mut self) -> Result<Vec<u8>, SourceError> {
+    fn read(&self) -> Result<Known, SourceError> {
+        let mut filesystems = [0; MAX_FILESYSTEMS];
+        let filesystems = source::read_once(&self.filesystems, &mut filesystems)
+            .map_err(|error| SourceError::read(&self.filesystems, error))?;
+        let (text, table, prefix) = self.read_table()?;
+        let types = mounts::disk_types(filesystems);
+        let mounts = mounts::disks(&text, &types, &prefix);
+        Ok(Known { table, mounts })
+    }
+
+    /// The first table that can be read, and what its paths begin with: nothing, or where this
+    /// process sees the root.
+    fn read_table(&self) -> Result<(Vec<u8>, File, Vec<u8>), SourceError> {
         let mut failed = None;
         for table in &self.tables {
-            let read = source::read_whole(&table.path, MAX_MOUNTINFO, &mut self.buffer);
-            match read {
-                Ok(()) if table.own => return self.prefix(),
-                Ok(()) => return Ok(Vec::new()),
+            match source::read_whole(&table.path, MAX_MOUNTINFO) {
+                Ok((text, file)) if table.own => return Ok((text, file, self.prefix()?)),
+                Ok((text, file)) => return Ok((text, file, Vec::new())),
                 // The first one's error is the one to repair.
                 Err(error) => failed = failed.or(Some(error)),
             }
@@ -149,7 +161,7 @@ impl Disks {
         let (device, usage) = answer.map_err(Omission::Unreachable)?;
         // A disk that was mounted on the host after its root was mounted here is in the table
         // and not at the path: there, the file system that holds the mount point answers.
-        if device != mount.device && !mount.many_devices {
+        if !mount.may_hold(device) {
             return Err(Omission::Covered);
         }
         Ok(usage)
@@ -164,13 +176,14 @@ impl Disks {
 
     /// One line in the log for each disk that is left out, not one for each sample.
     fn name_once(&mut self, mount: &Mount, why: &Omission) {
-        if self.named.len() >= MAX_NAMED || !self.named.insert(mount.path.to_vec()) {
+        if self.named.len() >= MAX_NAMED || !self.named.insert(mount.path.clone()) {
             return;
         }
         let path = String::from_utf8_lossy(&mount.path);
         let hint = match why {
             Omission::Covered if self.root != Path::new("/") => {
-                " (mounted later than the root path? mount that one with `ro,rslave`)"
+                " (mounted after the agent's container was started? mount the root with `ro,rslave`; \
+                 where the host's / is private, start the agent again)"
             }
             _ => "",
         };
@@ -185,7 +198,7 @@ impl fmt::Display for Omission {
                 f.write_str("its file system does not answer")
             }
             Omission::Unreachable(error) => write!(f, "it cannot be reached: {error}"),
-            Omission::Covered => f.write_str("another file system is to be seen at its path"),
+            Omission::Covered => f.write_str("another file system answers at its path"),
         }
     }
 }
@@ -194,7 +207,6 @@ impl fmt::Display for Omission {
 mod tests {
     use super::super::source::tests::{Tree, fixture};
     use super::*;
-    use crate::sys::fs;
 
     /// A root whose table says that `lines` (`MAJOR:MINOR PATH TYPE`, `@` for the device that the
     /// tree is really on) are mounted.
@@ -255,12 +267,6 @@ mod tests {
             assert_eq!(names(&mut disks), ["/"]);
             assert_eq!(disks.named, HashSet::from([b"/late".to_vec()]));
         }
-    }
-
-    #[test]
-    fn a_subvolume_has_a_device_of_its_own() {
-        let tree = host(&["240:77 / btrfs"], "proc/1/mountinfo");
-        assert_eq!(names(&mut Disks::new(&tree.0)), ["/"]);
     }
 
     #[test]

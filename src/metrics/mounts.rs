@@ -1,24 +1,30 @@
 //! Which mounts are disks, from `mountinfo` (proc_pid_mountinfo(5)) and `/proc/filesystems`
 //! (proc_filesystems(5)): what `psutil.disk_partitions()` lists, grouped by device.
 
-use std::borrow::Cow;
-
 use super::source;
 use crate::sys::fs::Device;
 
 /// A mount of a disk.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Mount<'a> {
+pub(super) struct Mount {
     /// What the file system is on, as the table says.
     pub(super) device: Device,
     /// Where it is mounted, octal escapes decoded; absolute.
-    pub(super) path: Cow<'a, [u8]>,
+    pub(super) path: Vec<u8>,
     /// Its files may have other devices than the table says: each subvolume of a btrfs has its
     /// own.
     pub(super) many_devices: bool,
     /// Its size may be long in coming: a server in user space or on a network is asked for it,
     /// or passed on the way to it.
     pub(super) may_hang: bool,
+}
+
+impl Mount {
+    /// Whether a file with this device can be on the mount. A btrfs' files have anonymous
+    /// devices, of major number 0, and the table does not tell which.
+    pub(super) fn may_hold(&self, found: Device) -> bool {
+        found == self.device || (self.many_devices && found.major == 0)
+    }
 }
 
 /// Disks that answer for their size from elsewhere than the kernel's memory: user-space servers
@@ -61,7 +67,7 @@ pub(super) fn disk_types(filesystems: &[u8]) -> Vec<&[u8]> {
 ///
 /// `prefix`, where it is given, is where the table's reader sees the root: paths are told from
 /// there, and what is mounted elsewhere is left out.
-pub(super) fn disks<'a>(table: &'a [u8], types: &[&[u8]], prefix: &[u8]) -> Vec<Mount<'a>> {
+pub(super) fn disks(table: &[u8], types: &[&[u8]], prefix: &[u8]) -> Vec<Mount> {
     let mut slow = Vec::new();
     let mut disks = Vec::new();
     for line in source::whole_lines(table).filter_map(Line::parse) {
@@ -75,7 +81,7 @@ pub(super) fn disks<'a>(table: &'a [u8], types: &[&[u8]], prefix: &[u8]) -> Vec<
     let mounts = disks.into_iter().filter_map(|line| {
         Some(Mount {
             device: line.device,
-            path: below(decoded(line.path), prefix)?,
+            path: below(&decoded(line.path), prefix)?,
             many_devices: line.kind == b"btrfs",
             may_hang: SLOW_DISKS.contains(&line.kind)
                 || slow.iter().any(|above| is_below(line.path, above)),
@@ -98,14 +104,11 @@ fn is_below(path: &[u8], above: &[u8]) -> bool {
 }
 
 /// The path as seen from `prefix`; `None` when it is not there.
-fn below<'a>(path: Cow<'a, [u8]>, prefix: &[u8]) -> Option<Cow<'a, [u8]>> {
-    if prefix.is_empty() {
-        return Some(path);
-    }
+fn below(path: &[u8], prefix: &[u8]) -> Option<Vec<u8>> {
     let rest = path.strip_prefix(prefix)?;
     match rest.first() {
-        None => Some(Cow::Borrowed(b"/")),
-        Some(b'/') => Some(Cow::Owned(rest.to_vec())),
+        None => Some(b"/".to_vec()),
+        Some(b'/') => Some(rest.to_vec()),
         Some(_) => None,
     }
 }
@@ -157,10 +160,7 @@ fn parse_device(field: &[u8]) -> Option<Device> {
 
 /// A path with the kernel's octal escapes (space, tab, line end, backslash, `#`) decoded. A
 /// backslash that starts no escape is itself.
-fn decoded(path: &[u8]) -> Cow<'_, [u8]> {
-    if !path.contains(&b'\\') {
-        return Cow::Borrowed(path);
-    }
+fn decoded(path: &[u8]) -> Vec<u8> {
     let mut plain = Vec::with_capacity(path.len());
     let mut rest = path;
     while let Some((&byte, after)) = rest.split_first() {
@@ -175,7 +175,7 @@ fn decoded(path: &[u8]) -> Cow<'_, [u8]> {
             }
         }
     }
-    Cow::Owned(plain)
+    plain
 }
 
 /// The byte that `\ooo` stands for, and what follows it.
@@ -264,6 +264,21 @@ mod tests {
                 "8:39 /media/ntfs-neighbour",
             ]
         );
+    }
+
+    #[test]
+    fn a_btrfs_has_more_devices_than_its_own_but_no_other_disk_s() {
+        let device = |major, minor| Device { major, minor };
+        let mut mount = Mount {
+            device: device(0, 47),
+            path: b"/home".to_vec(),
+            many_devices: true,
+            may_hang: false,
+        };
+        assert!(mount.may_hold(device(0, 47)) && mount.may_hold(device(0, 52)));
+        assert!(!mount.may_hold(device(8, 1)));
+        mount.many_devices = false;
+        assert!(mount.may_hold(device(0, 47)) && !mount.may_hold(device(0, 52)));
     }
 
     #[test]

@@ -7,13 +7,17 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
-use std::fs;
+use std::fs::{self, File};
+use std::os::unix::fs::{DirEntryExt, FileExt};
 use std::path::{Path, PathBuf};
 
 use super::source::{self, SourceError};
 
 /// The most interfaces that are reported; a host of many containers has some hundreds.
 const MAX_INTERFACES: usize = 4096;
+
+/// The most interfaces whose two counters are held open; any more are opened for each sample.
+const MAX_OPEN: usize = 32;
 
 /// The most that is read of a sysfs attribute: a number of 20 digits fits.
 const MAX_ATTRIBUTE: usize = 32;
@@ -38,8 +42,16 @@ type Interfaces = BTreeMap<String, Traffic>;
 pub(super) struct Network {
     class: PathBuf,
     net_dev: PathBuf,
-    /// An interface's directory, then its attributes; kept for its memory.
-    path: PathBuf,
+    /// The interfaces of the previous sample, at most [`MAX_OPEN`], by the inode of their entry
+    /// in the class: it stays with an interface that is renamed, where a name may change hands.
+    open: BTreeMap<u64, Interface>,
+}
+
+/// An interface whose counters are held open: to find a sysfs file by its path costs ten times
+/// as much as to read it again. They can no more be read when the interface has gone.
+enum Interface {
+    Loopback,
+    Counters { bytes_in: File, bytes_out: File },
 }
 
 impl Network {
@@ -48,7 +60,7 @@ impl Network {
         Network {
             class: root.join("sys/class/net"),
             net_dev: root.join("proc").join(process).join("net/dev"),
-            path: PathBuf::new(),
+            open: BTreeMap::new(),
         }
     }
 
@@ -66,43 +78,72 @@ impl Network {
     /// `bonding_masters`, which is no interface.
     fn in_sysfs(&mut self, entries: fs::ReadDir) -> Interfaces {
         let mut interfaces = Interfaces::new();
+        let mut before = std::mem::take(&mut self.open);
         for entry in entries.flatten().take(MAX_INTERFACES) {
             let name = entry.file_name();
-            if let Some(traffic) = self.interface(&name) {
+            let old = before.remove(&entry.ino());
+            let read = old.and_then(|old| old.read().map(|traffic| (old, traffic)));
+            let Some((interface, traffic)) = read.or_else(|| self.read_new(&name)) else {
+                continue;
+            };
+            if let Some(traffic) = traffic {
                 interfaces.insert(name.to_string_lossy().into_owned(), traffic);
+            }
+            if self.open.len() < MAX_OPEN {
+                self.open.insert(entry.ino(), interface);
             }
         }
         interfaces
     }
 
-    fn interface(&mut self, name: &OsStr) -> Option<Traffic> {
-        self.path.clear();
-        self.path.push(&self.class);
-        self.path.push(name);
-        if self.attribute("type")? == LOOPBACK {
-            return None;
-        }
-        self.path.push("statistics");
-        Some(Traffic {
-            bytes_in: self.attribute("rx_bytes")?,
-            bytes_out: self.attribute("tx_bytes")?,
-        })
-    }
-
-    /// A number in a file of the directory in `self.path`.
-    fn attribute(&mut self, name: &str) -> Option<u64> {
-        self.path.push(name);
-        let mut buffer = [0; MAX_ATTRIBUTE];
-        let text = source::read_once(&self.path, &mut buffer).ok();
-        let number = text.and_then(|text| source::number(text.strip_suffix(b"\n")?));
-        self.path.pop();
-        number
+    fn read_new(&self, name: &OsStr) -> Option<(Interface, Option<Traffic>)> {
+        let interface = Interface::open(self.class.join(name))?;
+        let traffic = interface.read()?;
+        Some((interface, traffic))
     }
 }
 
+impl Interface {
+    /// `None` when it is none, or gone.
+    fn open(mut path: PathBuf) -> Option<Interface> {
+        path.push("type");
+        if attribute(&File::open(&path).ok()?)? == LOOPBACK {
+            return Some(Interface::Loopback);
+        }
+        path.set_file_name("statistics/rx_bytes");
+        let bytes_in = File::open(&path).ok()?;
+        path.set_file_name("tx_bytes");
+        let bytes_out = File::open(&path).ok()?;
+        Some(Interface::Counters {
+            bytes_in,
+            bytes_out,
+        })
+    }
+
+    /// `None` when it is gone; no traffic for the loopback.
+    fn read(&self) -> Option<Option<Traffic>> {
+        match self {
+            Interface::Loopback => Some(None),
+            Interface::Counters {
+                bytes_in,
+                bytes_out,
+            } => Some(Some(Traffic {
+                bytes_in: attribute(bytes_in)?,
+                bytes_out: attribute(bytes_out)?,
+            })),
+        }
+    }
+}
+
+/// The number in a sysfs file, read from its beginning.
+fn attribute(file: &File) -> Option<u64> {
+    let mut buffer = [0; MAX_ATTRIBUTE];
+    let length = file.read_at(&mut buffer, 0).ok()?;
+    source::number(buffer.get(..length)?.strip_suffix(b"\n")?)
+}
+
 fn in_net_dev(path: &Path) -> Result<Interfaces, SourceError> {
-    let mut text = Vec::new();
-    source::read_whole(path, MAX_NET_DEV, &mut text)?;
+    let (text, _) = source::read_whole(path, MAX_NET_DEV)?;
     let lines = source::whole_lines(&text).take(MAX_INTERFACES);
     Ok(lines.filter_map(parse_net_dev).collect())
 }
@@ -197,6 +238,49 @@ mod tests {
         tree.write("sys/class/net/gone/type", "1\n");
         tree.write("sys/class/net/bonding_masters", "bond0\n");
         assert_eq!(sample(&tree.0), [row("eth0", 5, 6)]);
+    }
+
+    #[test]
+    fn an_interface_that_comes_goes_or_counts_is_seen() {
+        let tree = Tree::new();
+        let write = |name: &str, bytes: usize| {
+            let counter = format!("sys/class/net/{name}/statistics/");
+            tree.write(&format!("sys/class/net/{name}/type"), "1\n");
+            tree.write(&format!("{counter}rx_bytes"), format!("{bytes}\n"));
+            tree.write(&format!("{counter}tx_bytes"), "7\n");
+        };
+        let mut network = Network::new(&tree.0);
+        let mut received = || {
+            let interfaces = network.sample().unwrap().into_iter();
+            let rows = interfaces.map(|(name, traffic)| format!("{name}={}", traffic.bytes_in));
+            rows.collect::<Vec<_>>().join(" ")
+        };
+        write("eth0", 1);
+        assert_eq!(received(), "eth0=1");
+        write("eth0", 10);
+        write("veth1", 2);
+        assert_eq!(received(), "eth0=10 veth1=2");
+        std::fs::remove_dir_all(tree.0.join("sys/class/net/veth1")).unwrap();
+        assert_eq!(received(), "eth0=10");
+        write("veth1", 3);
+        assert_eq!(received(), "eth0=10 veth1=3");
+    }
+
+    #[test]
+    fn more_interfaces_than_are_held_open_are_read_too() {
+        let tree = Tree::new();
+        for number in 0..MAX_OPEN + 3 {
+            tree.write(&format!("sys/class/net/v{number}/type"), "1\n");
+            for counter in ["rx_bytes", "tx_bytes"] {
+                let path = format!("sys/class/net/v{number}/statistics/{counter}");
+                tree.write(&path, "5\n");
+            }
+        }
+        let mut network = Network::new(&tree.0);
+        for _ in 0..2 {
+            assert_eq!(network.sample().unwrap().len(), MAX_OPEN + 3);
+            assert_eq!(network.open.len(), MAX_OPEN);
+        }
     }
 
     #[test]

@@ -87,25 +87,21 @@ pub(super) fn read_once<'a>(path: &Path, buffer: &'a mut [u8]) -> io::Result<&'a
     Ok(buffer.get(..length).unwrap_or_default())
 }
 
-/// A whole file of up to `bound` bytes, into a buffer that is cleared first and keeps its
-/// memory.
-pub(super) fn read_whole(
-    path: &Path,
-    bound: usize,
-    buffer: &mut Vec<u8>,
-) -> Result<(), SourceError> {
-    buffer.clear();
+/// A whole file of up to `bound` bytes, and the file itself, still open.
+pub(super) fn read_whole(path: &Path, bound: usize) -> Result<(Vec<u8>, File), SourceError> {
     let failed = |error| SourceError::read(path, error);
+    let mut text = Vec::new();
     let file = File::open(path).map_err(failed)?;
     let one_more = u64::try_from(bound).unwrap_or(u64::MAX).saturating_add(1);
-    file.take(one_more).read_to_end(buffer).map_err(failed)?;
-    if buffer.len() > bound {
+    let mut bounded = (&file).take(one_more);
+    bounded.read_to_end(&mut text).map_err(failed)?;
+    if text.len() > bound {
         return Err(SourceError::TooLong {
             path: path.to_owned(),
             bound,
         });
     }
-    Ok(())
+    Ok((text, file))
 }
 
 /// The lines of a text that are whole: what follows the last line end was cut off somewhere, and
@@ -195,12 +191,10 @@ pub(super) mod tests {
         let path = tree.0.join("file");
         assert_eq!(read_once(&path, &mut [0; 4]).unwrap(), b"0123");
         assert_eq!(read_once(&path, &mut [0; 40]).unwrap(), b"0123456789");
-        let mut buffer = b"old".to_vec();
-        read_whole(&path, 10, &mut buffer).unwrap();
-        assert_eq!(buffer, b"0123456789");
-        let error = read_whole(&path, 9, &mut buffer).unwrap_err();
+        assert_eq!(read_whole(&path, 10).unwrap().0, b"0123456789");
+        let error = read_whole(&path, 9).unwrap_err();
         assert!(error.to_string().contains("more than 9 bytes"), "{error}");
-        let error = read_whole(&tree.0.join("none"), 9, &mut buffer).unwrap_err();
+        let error = read_whole(&tree.0.join("none"), 9).unwrap_err();
         assert!(error.to_string().starts_with("cannot read "), "{error}");
     }
 }

@@ -1,7 +1,242 @@
-//! The TLS proxy in front of Docker.
+//! The TLS proxy in front of Docker: event loops over sockets, without a runtime.
+//!
+//! [`Proxy`] binds the listener and runs one loop a worker, the first on the calling thread. A
+//! loop ([`worker`]) owns its sessions ([`session`]: sockets and TLS), each around a sans-IO
+//! machine ([`conn`]) that knows what HTTP wants. Nothing is shared but the configuration, the
+//! listener and a counter.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use rustls::ServerConfig;
+
+use crate::auth::Authenticator;
+use crate::config::{Config, Limits};
+use crate::proxy::conn::Times;
+use crate::proxy::mailbox::{Mailbox, Message};
+use crate::proxy::supervisor::Supervisor;
+use crate::proxy::upstream::Upstream;
+use crate::proxy::worker::Worker;
+use crate::sys::limits::raise_descriptor_limit;
+use crate::sys::signal::Signals;
+use crate::sys::socket::Listener;
 
 pub mod conn;
+pub mod mailbox;
 pub mod outbox;
 pub mod reply;
 pub mod session;
+pub mod slab;
+pub mod supervisor;
 pub mod tunnel;
+pub mod upstream;
+pub mod worker;
+
+/// To open a connection to Docker.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// That a connection to Docker is kept for a client's next request: 10,000 idle clients must not
+/// hold 20,000 descriptors, here and in dockerd.
+const DOCKER_IDLE: Duration = Duration::from_secs(10);
+
+/// Descriptors that are not connections: pollers, wakers, logs, the reporter's.
+const RESERVED_DESCRIPTORS: u64 = 64;
+
+/// What all loops share.
+pub struct Shared {
+    /// The server's TLS; none while the proxy is off.
+    pub tls: Option<Arc<ServerConfig>>,
+    /// Who may pass.
+    pub auth: Arc<Authenticator>,
+    /// Where Docker is.
+    pub upstream: Arc<Upstream>,
+    /// The bounds.
+    pub limits: Limits,
+    /// Those of a connection.
+    pub times: Times,
+    /// Whether safe methods are logged as well.
+    pub log_reads: bool,
+    max_connections: usize,
+    connections: AtomicUsize,
+    mailboxes: Mutex<Vec<Arc<Mailbox>>>,
+}
+
+impl Shared {
+    /// Counts one more client in, if there is room.
+    pub fn admit(&self) -> bool {
+        if self.connections.fetch_add(1, Ordering::Relaxed) < self.max_connections {
+            return true;
+        }
+        self.leave();
+        false
+    }
+
+    /// Counts a client out.
+    pub fn leave(&self) {
+        self.connections.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Whether a client could be admitted.
+    pub fn has_room(&self) -> bool {
+        self.connections.load(Ordering::Relaxed) < self.max_connections
+    }
+
+    /// Tells every loop.
+    pub fn tell_all(&self, message: impl Fn() -> Message) {
+        let mailboxes = self.mailboxes.lock();
+        for mailbox in mailboxes.unwrap_or_else(PoisonError::into_inner).iter() {
+            mailbox.post(message());
+        }
+    }
+}
+
+/// Why the proxy does not run.
+#[derive(Debug)]
+pub enum ProxyError {
+    /// The address cannot be listened on.
+    Bind(SocketAddr, io::Error),
+    /// The loops cannot be set up.
+    Start(io::Error),
+    /// A loop ended.
+    Loop(io::Error),
+}
+
+impl fmt::Display for ProxyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ProxyError::Bind(address, error) if error.kind() == io::ErrorKind::AddrInUse => write!(
+                f,
+                "{address} is in use: another agent, or another program, listens there \
+                 (`ss -ltnp` names it); stop it, or set `listen` to another address"
+            ),
+            ProxyError::Bind(address, error) => write!(f, "cannot listen on {address}: {error}"),
+            ProxyError::Start(error) => write!(f, "cannot start the event loops: {error}"),
+            ProxyError::Loop(error) => write!(f, "{error}"),
+        }
+    }
+}
+
+impl std::error::Error for ProxyError {}
+
+/// The proxy with its port, before anyone is served.
+pub struct Proxy {
+    listener: Option<Arc<Listener>>,
+}
+
+impl Proxy {
+    /// Takes the port that `config` names, if it names one: before anything else is started, so
+    /// that a second agent on the same port has done nothing when it fails.
+    ///
+    /// # Errors
+    /// The address cannot be listened on.
+    pub fn bind(config: &Config) -> Result<Proxy, ProxyError> {
+        let listen = |address| {
+            let failed = |error| ProxyError::Bind(address, error);
+            let listener = Listener::bind(address).map_err(failed)?;
+            let bound = listener.address().map_err(failed)?;
+            ::log::info!("proxy: listening on https://{bound}");
+            Ok(Arc::new(listener))
+        };
+        Ok(Proxy {
+            listener: config.listen.map(listen).transpose()?,
+        })
+    }
+
+    /// Runs until a signal has ended it; without a port it only waits for that signal. `signals`
+    /// has been taken before the first thread was started.
+    ///
+    /// # Errors
+    /// The loops could not start, or had to give up.
+    pub fn run(
+        self,
+        config: &Config,
+        tls: Option<Arc<ServerConfig>>,
+        auth: Arc<Authenticator>,
+        signals: Signals,
+    ) -> Result<(), ProxyError> {
+        let descriptors = raise_descriptor_limit().map_err(ProxyError::Start)?;
+        let shared = Arc::new(Shared {
+            tls,
+            auth,
+            upstream: Upstream::start(config.docker.clone()).map_err(ProxyError::Start)?,
+            limits: config.limits.clone(),
+            times: times(&config.limits),
+            log_reads: ::log::log_enabled!(::log::Level::Debug),
+            max_connections: max_connections(config.limits.max_connections, descriptors),
+            connections: AtomicUsize::new(0),
+            mailboxes: Mutex::new(Vec::new()),
+        });
+        let supervisor = Supervisor::new(signals, &config.docker, config.exit_on_stale_socket);
+        run_workers(&shared, self.listener.as_ref(), supervisor, config.workers)
+    }
+}
+
+fn times(limits: &Limits) -> Times {
+    Times {
+        head: limits.head_timeout,
+        body: limits.body_timeout,
+        idle: limits.idle_timeout,
+        connect: CONNECT_TIMEOUT,
+        docker_idle: DOCKER_IDLE,
+    }
+}
+
+/// Each client may need two descriptors: its own, and one to Docker.
+fn max_connections(configured: Option<usize>, descriptors: u64) -> usize {
+    let possible = descriptors.saturating_sub(RESERVED_DESCRIPTORS) / 2;
+    let possible = usize::try_from(possible).unwrap_or(usize::MAX).max(1);
+    match configured {
+        Some(wanted) if wanted > possible => {
+            ::log::warn!(
+                "max_connections = {wanted}, but the limit on open descriptors allows {possible}: \
+                 raise it (ulimit -n, LimitNOFILE=)"
+            );
+            possible
+        }
+        Some(wanted) => wanted,
+        None => possible,
+    }
+}
+
+fn run_workers(
+    shared: &Arc<Shared>,
+    listener: Option<&Arc<Listener>>,
+    supervisor: Supervisor,
+    count: usize,
+) -> Result<(), ProxyError> {
+    let worker = |supervisor| {
+        let worker = Worker::new(Arc::clone(shared), listener.cloned(), supervisor)
+            .map_err(ProxyError::Start)?;
+        let mut mailboxes = shared
+            .mailboxes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        mailboxes.push(worker.mailbox());
+        Ok(worker)
+    };
+    let mut first = worker(Some(supervisor))?;
+    let mut others = Vec::new();
+    for number in 1..count {
+        let mut worker = worker(None)?;
+        let thread = thread::Builder::new()
+            .name(format!("worker {number}"))
+            .spawn(move || worker.run())
+            .map_err(ProxyError::Start)?;
+        others.push(thread);
+    }
+    let outcome = first.run().map_err(ProxyError::Loop);
+    if outcome.is_err() {
+        shared.tell_all(|| Message::Stop);
+    }
+    drop(first);
+    for thread in others {
+        // A panic aborts the process (Cargo.toml), so that a join cannot fail.
+        let _ = thread.join();
+    }
+    outcome
+}

@@ -1,8 +1,10 @@
 //! Sizes and devices of file systems.
 
 use std::ffi::CString;
+use std::fs::File;
 use std::io;
 use std::mem::MaybeUninit;
+use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -71,6 +73,21 @@ pub fn device(path: &Path) -> io::Result<Device> {
     })
 }
 
+/// Whether mounts came or went since `table`, an open `mountinfo`, was opened or this was last
+/// asked (`POLLPRI`, proc_pid_mounts(5)). True when that cannot be known; false for a file that
+/// is none of the kernel's tables.
+pub fn mounts_changed(table: &File) -> bool {
+    let mut entry = libc::pollfd {
+        fd: table.as_raw_fd(),
+        events: libc::POLLPRI,
+        revents: 0,
+    };
+    // SAFETY: `entry` is one live, writable `pollfd`, as the count says, and its descriptor is
+    // open for as long as `table` is borrowed. A timeout of 0 never blocks.
+    let asked = cvt(unsafe { libc::poll(&raw mut entry, 1, 0) });
+    asked.is_err() || entry.revents != 0
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -128,5 +145,14 @@ mod tests {
         );
         // 32 TiB: more blocks of 4 KiB than 32 bits count.
         assert_eq!(scaled(1 << 33, 1 << 32, 4096).used, 1 << 44);
+    }
+
+    #[test]
+    fn an_untouched_table_has_not_changed() {
+        // Other tests mount nothing; what else runs on this machine may, once in a while.
+        let table = File::open("/proc/self/mountinfo").unwrap();
+        let quiet = (0..100).any(|_| !mounts_changed(&table));
+        assert!(quiet);
+        assert!(!mounts_changed(&File::open("/proc/self/exe").unwrap()));
     }
 }

@@ -6,13 +6,14 @@
 use std::io;
 
 pub mod epoll;
+pub mod fs;
 pub mod limits;
 pub mod net;
+pub mod process;
 pub mod signal;
 pub mod socket;
-pub mod process;
 pub mod stream;
-pub mod fs;
+pub mod terminal;
 pub mod time;
 
 /// The one place where a system call's −1 becomes an [`io::Error`] made from `errno`.

@@ -7,12 +7,12 @@ use std::ptr;
 
 use super::cvt;
 
-/// Every IPv4 and IPv6 address of the interfaces of this network namespace, loopback included
-/// (`getifaddrs(3)`); one that two interfaces share comes twice.
+/// Every IPv4 and IPv6 address of the interfaces of this network namespace, loopback included,
+/// with its interface's name (`getifaddrs(3)`).
 ///
 /// # Errors
 /// The kernel refused a netlink socket, or memory is out.
-pub fn interface_addresses() -> io::Result<Vec<IpAddr>> {
+pub fn interface_addresses() -> io::Result<Vec<(String, IpAddr)>> {
     let mut list: *mut libc::ifaddrs = ptr::null_mut();
     // SAFETY: `list` is a live, writable pointer, which is all that the call touches.
     cvt(unsafe { libc::getifaddrs(&raw mut list) })?;
@@ -22,7 +22,11 @@ pub fn interface_addresses() -> io::Result<Vec<IpAddr>> {
     // freeifaddrs below and is only read.
     while let Some(entry) = unsafe { next.as_ref() } {
         // SAFETY: `ifa_addr` is null or an address of the family that it names (getifaddrs(3)).
-        addresses.extend(unsafe { ip_address(entry.ifa_addr) });
+        if let Some(address) = unsafe { ip_address(entry.ifa_addr) } {
+            // SAFETY: `ifa_name` is a string that ends with a zero and lives as long as the list.
+            let name = unsafe { CStr::from_ptr(entry.ifa_name) };
+            addresses.push((name.to_string_lossy().into_owned(), address));
+        }
         next = entry.ifa_next;
     }
     // SAFETY: `list` is what getifaddrs made, freed once, and nothing borrows from it any more.
@@ -137,7 +141,7 @@ mod tests {
     fn loopback_is_among_the_addresses() {
         let addresses = interface_addresses().unwrap();
         assert!(
-            addresses.contains(&IpAddr::V4(Ipv4Addr::LOCALHOST)),
+            addresses.contains(&("lo".to_owned(), Ipv4Addr::LOCALHOST.into())),
             "{addresses:?}"
         );
     }

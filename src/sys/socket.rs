@@ -84,7 +84,7 @@ fn peer_address(storage: &libc::sockaddr_storage) -> IpAddr {
 pub enum Progress {
     /// Open.
     Connected,
-    /// It will become writable; then ask [`Socket::take_error`].
+    /// It will become writable; then ask [`Socket::progress`].
     Pending,
 }
 
@@ -177,14 +177,32 @@ impl Socket {
         Ok(())
     }
 
-    /// Why a connection that was [`Progress::Pending`] failed, if it did (`SO_ERROR`).
+    /// How a connection that was [`Progress::Pending`] goes.
     ///
     /// # Errors
-    /// That reason.
-    pub fn take_error(&self) -> io::Result<()> {
+    /// Why it failed (`SO_ERROR`).
+    pub fn progress(&self) -> io::Result<Progress> {
         match self.option(libc::SOL_SOCKET, libc::SO_ERROR)? {
-            0 => Ok(()),
+            0 => Ok(self.has_peer()),
             error => Err(io::Error::from_raw_os_error(error)),
+        }
+    }
+
+    fn has_peer(&self) -> Progress {
+        // SAFETY: all-zero bytes are a valid sockaddr_storage; the kernel writes at most
+        // `length` bytes to it, which is its size.
+        let outcome = unsafe {
+            let mut storage: libc::sockaddr_storage = mem::zeroed();
+            let mut length = mem::size_of::<libc::sockaddr_storage>() as libc::socklen_t;
+            libc::getpeername(
+                self.0.as_raw_fd(),
+                (&raw mut storage).cast(),
+                &raw mut length,
+            )
+        };
+        match outcome {
+            0 => Progress::Connected,
+            _ => Progress::Pending,
         }
     }
 
@@ -331,7 +349,7 @@ mod tests {
             let (client, _) = Socket::connect_tcp(address).unwrap();
             let (server, peer) = until_ready(|| listener.accept()).unwrap();
             assert_eq!(peer, address.ip());
-            client.take_error().unwrap();
+            assert_eq!(client.progress().unwrap(), Progress::Connected);
             server.set_tcp_options().unwrap();
             assert_eq!(until_ready(|| client.write(b"hello")).unwrap(), 5);
             client.shutdown_write().unwrap();
@@ -376,7 +394,7 @@ mod tests {
             .unwrap();
         let outcome = Socket::connect_tcp(address).and_then(|(socket, _)| {
             until_ready(|| socket.write(b"x").map(drop))?;
-            socket.take_error()
+            socket.progress().map(drop)
         });
         assert!(outcome.is_err());
     }

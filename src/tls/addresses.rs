@@ -12,7 +12,9 @@ use crate::sys::net;
 /// How much of a kernel table is read: the routes of a node, not those of an internet router.
 const MAX_TABLE: u64 = 8 * 1024 * 1024;
 
-/// Every address of the host whose root directory is at `root`, loopback included.
+/// Every address of the host whose root directory is at `root`, loopback included. Left out are
+/// the link-local ones of a bridge's ports, which the bridge answers for and nobody can reach:
+/// each running container has one, and the certificate would change with every start of one.
 ///
 /// Under a root of its own (a container with the host's mounted) the host's addresses are those
 /// of its process 1. Where that cannot be seen they are this network namespace's own, and
@@ -21,14 +23,29 @@ const MAX_TABLE: u64 = 8 * 1024 * 1024;
 /// # Errors
 /// The kernel does not list this namespace's interfaces.
 pub fn host_addresses(root: &Path) -> io::Result<BTreeSet<IpAddr>> {
-    let addresses = match table_addresses(root) {
-        Some(Ok(addresses)) => addresses,
-        None | Some(Err(_)) => net::interface_addresses()?.into_iter().collect(),
-    };
-    Ok(addresses
-        .into_iter()
-        .filter(|address| !address.is_unspecified())
-        .collect())
+    let own = Path::new("/");
+    match table_addresses(root) {
+        Some(Ok(addresses)) => Ok(addresses),
+        None | Some(Err(_)) => Ok(net::interface_addresses()?
+            .into_iter()
+            .filter(|(interface, address)| is_reachable(own, interface, *address))
+            .map(|(_, address)| address)
+            .collect()),
+    }
+}
+
+/// Whether an address of `interface` is more than a bridge port's link-local one.
+fn is_reachable(root: &Path, interface: &str, address: IpAddr) -> bool {
+    let port = Path::new("sys/class/net").join(interface).join("brport");
+    !(is_link_local(address) && root.join(port).exists())
+}
+
+/// Whether an address means something on its own link only.
+pub(super) fn is_link_local(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => v4.is_link_local(),
+        IpAddr::V6(v6) => v6.is_unicast_link_local(),
+    }
 }
 
 /// The host's own name: what its `etc/hostname` says under a `root` that is not this one (the
@@ -76,9 +93,11 @@ fn table_addresses(root: &Path) -> Option<io::Result<BTreeSet<IpAddr>>> {
     let net = root.join("proc/1/net");
     let v4 = read_table(net.join("fib_trie"), fib_trie_addresses);
     // A kernel without IPv6 has no such table.
-    let v6 = read_table(net.join("if_inet6"), if_inet6_addresses).unwrap_or_default();
+    let v6 = read_table(net.join("if_inet6"), |lines| {
+        if_inet6_addresses(lines, root)
+    });
     Some(v4.map(|mut addresses| {
-        addresses.extend(v6);
+        addresses.extend(v6.unwrap_or_default());
         addresses
     }))
 }
@@ -112,13 +131,16 @@ fn fib_trie_addresses(lines: &mut dyn Iterator<Item = String>) -> BTreeSet<IpAdd
     addresses
 }
 
-/// The addresses in `/proc/net/if_inet6`: 32 hexadecimal digits at the start of each line.
-fn if_inet6_addresses(lines: &mut dyn Iterator<Item = String>) -> BTreeSet<IpAddr> {
+/// The addresses in `/proc/net/if_inet6`: 32 hexadecimal digits at the start of each line, the
+/// interface's name at its end.
+fn if_inet6_addresses(lines: &mut dyn Iterator<Item = String>, root: &Path) -> BTreeSet<IpAddr> {
     lines
         .filter_map(|line| {
-            let digits = line.split_ascii_whitespace().next()?;
+            let mut fields = line.split_ascii_whitespace();
+            let digits = fields.next().filter(|digits| digits.len() == 32)?;
             let bits = u128::from_str_radix(digits, 16).ok()?;
-            (digits.len() == 32).then_some(IpAddr::V6(Ipv6Addr::from_bits(bits)))
+            let address = IpAddr::V6(Ipv6Addr::from_bits(bits));
+            is_reachable(root, fields.last()?, address).then_some(address)
         })
         .collect()
 }
@@ -162,5 +184,157 @@ fn is_half_of_a_pair(interface: &Path) -> bool {
     match (index("ifindex"), index("iflink")) {
         (Some(own), Some(link)) => own.trim() != link.trim(),
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process;
+
+    fn fixture(host: &str) -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("tests/fixtures/hosts")
+            .join(host)
+    }
+
+    fn set(addresses: &[&str]) -> BTreeSet<IpAddr> {
+        addresses.iter().map(|text| text.parse().unwrap()).collect()
+    }
+
+    /// A directory that goes with the test.
+    struct Scratch(PathBuf);
+
+    impl Scratch {
+        fn new(name: &str) -> Self {
+            let path = std::env::temp_dir().join(format!("haven-{name}-{}", process::id()));
+            fs::create_dir_all(&path).unwrap();
+            Scratch(path)
+        }
+
+        fn write(&self, file: &str, text: &str) {
+            let path = self.0.join(file);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+    }
+
+    impl Drop for Scratch {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    #[test]
+    fn a_servers_addresses_are_read_under_its_root() {
+        assert_eq!(
+            host_addresses(&fixture("server")).unwrap(),
+            set(&[
+                "127.0.0.1",
+                "172.17.0.1",
+                "172.18.0.1",
+                "192.0.2.2",
+                "::1",
+                "fd00::2",
+                "fe80::fc:ff:fe00:1",
+                "fe80::f803:f3ff:fee4:73ff",
+                "fe80::42:b0ff:fe14:9ad",
+            ])
+        );
+        assert_eq!(host_name(&fixture("server")).as_deref(), Some("server-7"));
+    }
+
+    #[test]
+    fn a_boards_addresses_are_read_where_policy_routes_split_the_tables() {
+        assert_eq!(
+            host_addresses(&fixture("board")).unwrap(),
+            set(&[
+                "127.0.0.1",
+                "172.17.0.1",
+                "192.168.178.23",
+                "192.168.178.57",
+                "::1",
+                "2001:db8:1:2:ba27:ebff:fe12:3456",
+                "fe80::ba27:ebff:fe12:3456",
+                "fe80::ba27:ebff:fe65:4321",
+                "fe80::6c71:e1ff:feff:dda",
+            ])
+        );
+        assert_eq!(host_name(&fixture("board")).as_deref(), Some("raspberrypi"));
+    }
+
+    #[test]
+    fn link_local_addresses_of_bridge_ports_are_left_out() {
+        let root = Scratch::new("ports");
+        root.write("proc/1/net/fib_trie", "");
+        root.write(
+            "proc/1/net/if_inet6",
+            "fe8000000000000064dcfbfffec8964b 33 40 20 c0 veth0\n\
+             fe8000000000000064dcfbfffec8964c 34 40 20 c0 eth0\n\
+             20010db8000000000000000000000001 33 40 00 c0 veth0\n",
+        );
+        root.write("sys/class/net/veth0/brport/state", "3\n");
+        assert_eq!(
+            host_addresses(&root.0).unwrap(),
+            set(&["fe80::64dc:fbff:fec8:964c", "2001:db8::1"])
+        );
+    }
+
+    #[test]
+    fn rubbish_in_the_tables_is_passed_over() {
+        let root = Scratch::new("rubbish");
+        root.write(
+            "proc/1/net/fib_trie",
+            "|-- 300.1.1.1\n/32 host LOCAL\n/32 host LOCAL\n|-- \n|-- 10.0.0.1\n",
+        );
+        root.write(
+            "proc/1/net/if_inet6",
+            "zz\n\n+0000000000000000000000000000001 x lo\n",
+        );
+        let read = host_addresses(&root.0).unwrap();
+        assert!(read.iter().all(|address| address.is_loopback()), "{read:?}");
+    }
+
+    #[test]
+    fn tables_that_cannot_be_seen_leave_our_own_addresses_and_a_warning() {
+        let root = Scratch::new("hidden");
+        let own = host_addresses(&root.0).unwrap();
+        assert!(own.contains(&Ipv4Addr::LOCALHOST.into()), "{own:?}");
+        let mut settings = Settings {
+            host_root: root.0.clone(),
+            ..Settings::default()
+        };
+        let told = warning(&settings).unwrap();
+        assert!(
+            told.contains("dm.agent.server.names") && told.contains("fib_trie"),
+            "{told}"
+        );
+        settings.names = vec!["10.0.0.5".to_owned()];
+        assert_eq!(warning(&settings), None);
+        settings.names.clear();
+        settings.host_root = fixture("server");
+        assert_eq!(warning(&settings), None);
+    }
+
+    #[test]
+    fn a_bridge_is_told_from_the_hosts_network() {
+        let root = Scratch::new("bridge");
+        root.write("sys/class/net/lo/ifindex", "1\n");
+        root.write("sys/class/net/lo/iflink", "1\n");
+        root.write("sys/class/net/eth0/ifindex", "50\n");
+        root.write("sys/class/net/eth0/iflink", "51\n");
+        assert!(!sees_only_a_bridge(&root.0), "not in a container");
+        root.write(".dockerenv", "");
+        assert!(sees_only_a_bridge(&root.0), "a container's pair");
+        root.write("sys/class/net/eth1/ifindex", "2\n");
+        root.write("sys/class/net/eth1/iflink", "2\n");
+        assert!(!sees_only_a_bridge(&root.0), "the host's network");
+    }
+
+    #[test]
+    fn without_a_host_name_file_the_kernels_name_serves() {
+        let root = Scratch::new("nameless");
+        assert_eq!(host_name(&root.0), net::host_name().ok());
+        assert_eq!(host_name(Path::new("")), net::host_name().ok());
     }
 }

@@ -85,7 +85,11 @@ impl fmt::Display for TlsError {
             }
             TlsError::Root { root, why } => write!(f, "{root} cannot sign certificates: {why}"),
             TlsError::Interfaces(error) => {
-                write!(f, "the interfaces of this host cannot be listed: {error}")
+                write!(
+                    f,
+                    "the interfaces of this host cannot be listed: {error} (under systemd, \
+                     RestrictAddressFamilies has to include AF_NETLINK)"
+                )
             }
             TlsError::Random => f.write_str("the kernel gives no random numbers for keys"),
             TlsError::Rustls(error) => write!(f, "TLS cannot be set up: {error}"),

@@ -5,7 +5,8 @@ use std::io;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use super::subjects::{dns_name, is_link_local};
+use super::addresses::is_link_local;
+use super::subjects::dns_name;
 
 /// How many addresses are looked up in one go.
 const MAX_LOOKUPS: usize = 32;

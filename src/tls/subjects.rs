@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::Settings;
-use super::addresses::{host_addresses, host_name};
+use super::addresses::{host_addresses, host_name, is_link_local};
 use super::error::TlsError;
 use crate::sys::net;
 
@@ -85,14 +85,6 @@ fn most_useful(addresses: BTreeSet<IpAddr>, configured: &BTreeSet<IpAddr>) -> Ve
     sorted.sort_by_key(|address| (!configured.contains(address), is_link_local(*address)));
     sorted.truncate(MAX_ADDRESSES);
     sorted
-}
-
-/// Whether an address means something on its own link only.
-pub(super) fn is_link_local(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(v4) => v4.is_link_local(),
-        IpAddr::V6(v6) => v6.is_unicast_link_local(),
-    }
 }
 
 /// `name` as a certificate carries it, in lower case and without the root's dot; `None` where DNS

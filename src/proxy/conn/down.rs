@@ -94,7 +94,7 @@ impl Conn {
                 );
             }
             Down::Body(Body::UntilClose, Coding::Identity) => self.answer_done(now),
-            Down::Body(..) => self.close(Close::Cut("Docker cut its answer short"), now),
+            Down::Body(..) => self.close(Close::Cut("Docker cut its answer short")),
             Down::Tunnel(flow) => flow.end(),
         }
     }
@@ -227,7 +227,7 @@ impl Conn {
                 forwarded.consumed
             }
             Err(_) => {
-                self.close(Close::Cut("Docker's answer is malformed"), now);
+                self.close(Close::Cut("Docker's answer is malformed"));
                 input.len()
             }
         }

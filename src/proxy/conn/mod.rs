@@ -50,6 +50,9 @@ pub struct Times {
     pub docker_idle: Duration,
 }
 
+/// How long a client that came just before the agent is to stop may wait with its request.
+const DRAIN_WAIT: Duration = Duration::from_secs(1);
+
 /// What the shell should watch for and do; computed from the state, never toggled.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Wants {
@@ -141,6 +144,8 @@ pub struct Conn {
     docker_closes: bool,
     /// The answer at hand is the last one on this connection.
     last_answer: bool,
+    /// No request has come yet.
+    first: bool,
     /// When the present wait began.
     since: Instant,
 }
@@ -162,6 +167,7 @@ impl Conn {
             client_done: false,
             docker_closes: false,
             last_answer: false,
+            first: true,
             since: now,
         }
     }
@@ -179,7 +185,7 @@ impl Conn {
         }
         self.to_docker.clear();
         if self.last_answer || self.client_done || self.draining || !whole {
-            self.close(Close::Finished("the last answer is given"), now);
+            self.close(Close::Finished("the last answer is given"));
         } else {
             self.finish_exchange();
             self.up = Up::Head(HeadFinder::default());
@@ -211,11 +217,11 @@ impl Conn {
                 self.up = Up::Done;
                 self.reply(&reply, now);
             }
-            _ => self.close(Close::Cut(why), now),
+            _ => self.close(Close::Cut(why)),
         }
     }
 
-    fn close(&mut self, close: Close, _now: Instant) {
+    fn close(&mut self, close: Close) {
         if matches!(self.down, Down::Closed(_)) {
             return;
         }
@@ -259,17 +265,27 @@ impl Conn {
     }
 
     /// The shell has flushed all that was for the client: a tunnel that Docker ended is over.
-    pub fn client_flushed(&mut self, now: Instant) {
+    pub fn client_flushed(&mut self) {
         if let Down::Tunnel(flow) = &mut self.down
             && flow.settle(self.to_client.len()) == Due::Shut
         {
-            self.close(Close::Finished("Docker ended the stream"), now);
+            self.close(Close::Finished("Docker ended the stream"));
         }
     }
 
     /// The exchange that has just finished, once.
     pub fn take_access(&mut self) -> Option<Access> {
         self.access.take()
+    }
+
+    /// Whether the connection has been turned into a stream.
+    pub fn is_tunnel(&self) -> bool {
+        matches!(self.up, Up::Tunnel(_))
+    }
+
+    /// The connection is gone without a word: whatever was under way has ended.
+    pub fn abandon(&mut self) {
+        self.close(Close::Gone("abandoned"));
     }
 
     /// Whether a request is being served, or a head has begun.
@@ -335,10 +351,11 @@ impl Conn {
     }
 
     /// No new request is taken: idle ones end now, others with their answer.
-    pub fn drain(&mut self, now: Instant) {
+    pub fn drain(&mut self) {
         self.draining = true;
-        if !self.is_busy() {
-            self.close(Close::Finished("the agent is stopping"), now);
+        // A client that has only just come may still ask one thing.
+        if !self.is_busy() && !self.first {
+            self.close(Close::Finished("the agent is stopping"));
         }
     }
 
@@ -350,7 +367,14 @@ impl Conn {
     /// What is being waited for that may take too long.
     fn limit(&self) -> Option<(Duration, Expiry)> {
         match (&self.up, &self.down) {
-            (Up::Head(finder), _) if finder.is_fresh() => Some((self.times.idle, Expiry::Idle)),
+            (Up::Head(finder), _) if finder.is_fresh() => {
+                let limit = match (self.first, self.draining) {
+                    (true, true) => DRAIN_WAIT,
+                    (true, false) => self.times.head,
+                    (false, _) => self.times.idle,
+                };
+                Some((limit, Expiry::Idle))
+            }
             (Up::Head(_), _) => Some((self.times.head, Expiry::Head)),
             (Up::Connect(_), _) => Some((self.times.connect, Expiry::Connect)),
             (_, Down::Head(_)) if self.upstream == Upstream::None => {
@@ -366,7 +390,7 @@ impl Conn {
     fn expire(&mut self, expiry: Expiry, now: Instant) {
         self.last_answer = true;
         let reply = match expiry {
-            Expiry::Idle => return self.close(Close::Finished("no request came in time"), now),
+            Expiry::Idle => return self.close(Close::Finished("no request came in time")),
             Expiry::Head => Reply::new(
                 408,
                 "haven-agent: the request's head did not arrive in time",

@@ -38,7 +38,7 @@ impl Conn {
     }
 
     /// The client has ended its side: by `close_notify` (`clean`), or by TCP alone.
-    pub fn client_eof(&mut self, clean: bool, now: Instant) {
+    pub fn client_eof(&mut self, clean: bool) {
         match (&mut self.up, clean) {
             (Up::Tunnel(flow), true) => {
                 flow.end();
@@ -46,12 +46,12 @@ impl Conn {
             }
             // RFC 8446 §6.1: the peer may still read. What has been asked whole is answered.
             (Up::Auth(_) | Up::Connect(_) | Up::Done, true) => self.client_done = true,
-            (Up::Head(_), true) => self.close(Close::Finished("the client closed"), now),
+            (Up::Head(_), true) => self.close(Close::Finished("the client closed")),
             (Up::Closed, _) => {}
             // After its close_notify in a tunnel, TCP's end says nothing new; keepalive finds
             // out whether the client is still there to read.
             (Up::Tunnel(_), false) if self.client_done => {}
-            _ => self.close(Close::Gone("the client went away"), now),
+            _ => self.close(Close::Gone("the client went away")),
         }
     }
 
@@ -117,6 +117,7 @@ impl Conn {
             canonical,
             framing: head.framing,
         };
+        self.first = false;
         let verdict = judge(head);
         let mut exchange = Exchange::new(head, now);
         let passes = matches!(verdict, Some(Verdict::Allowed(_)));

@@ -1,0 +1,148 @@
+//! `check`: tries what the daemon would use, without registering, and says what works.
+
+use super::{Failure, begin, files, print};
+use crate::config::{Config, Master};
+use crate::http::client::{self, Request};
+use crate::log::Sink;
+use crate::sys::stream::Stream;
+use crate::tls::{self, Identity};
+use crate::{auth, docker};
+use rustls::pki_types::ServerName;
+use rustls::{ClientConnection, StreamOwned};
+use std::error::Error;
+use std::net::{SocketAddr, TcpListener};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+/// From the look-up of a master's name to its answer.
+const MASTER_TIMEOUT: Duration = Duration::from_secs(10);
+/// The most bytes of a master's answer.
+const MAX_ANSWER: usize = 1024 * 1024;
+
+/// What one trial gave: what works, or what does not.
+type Outcome = Result<String, String>;
+
+pub fn run(config: &Config) -> Result<ExitCode, Failure> {
+    begin(config, Sink::Stderr)?;
+    let mut all_well = true;
+    // One at a time, so that a slow one does not hide those before it.
+    let trials = trials(config);
+    for (subject, trial) in trials {
+        let (mark, text) = match trial() {
+            Ok(text) => ("ok  ", text),
+            Err(text) => {
+                all_well = false;
+                ("FAIL", text)
+            }
+        };
+        print(&format!("{mark} {subject}: {text}\n"))?;
+    }
+    Ok(if all_well {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+type Trial<'a> = (String, Box<dyn Fn() -> Outcome + 'a>);
+
+fn trials(config: &Config) -> Vec<Trial<'_>> {
+    let settings = || Ok(format!("good (configuration files: {})", files(config)));
+    let mut trials: Vec<Trial<'_>> = vec![("settings".to_string(), Box::new(settings))];
+    let proxy = || Ok(config.listen_why.clone());
+    trials.push(("proxy".to_string(), Box::new(proxy)));
+    if let Some(listen) = config.listen {
+        trials.push(("users".to_string(), Box::new(|| users(&config.users))));
+        trials.push((
+            "certificate".to_string(),
+            Box::new(|| certificate(&config.tls)),
+        ));
+        trials.push((format!("port {listen}"), Box::new(move || port(listen))));
+    }
+    let docker = config.docker.to_string();
+    trials.push((
+        format!("docker {docker}"),
+        Box::new(|| docker_answers(config)),
+    ));
+    if config.masters.is_empty() {
+        let none = || Ok("none is given, the node is not registered".to_string());
+        trials.push(("master".to_string(), Box::new(none)));
+    }
+    for master in &config.masters {
+        let trial = || master_answers(master, config);
+        trials.push((format!("master {master}"), Box::new(trial)));
+    }
+    trials
+}
+
+fn users(users: &auth::Users) -> Outcome {
+    let text = match users {
+        _ if users.is_open() => "authentication is off: nobody is asked for a password",
+        _ if users.uses_default_password() => "the default password is in use: set admin_password",
+        _ => "each has a password of its own",
+    };
+    Ok(text.to_string())
+}
+
+fn certificate(settings: &tls::Settings) -> Outcome {
+    Identity::new(settings).map_err(|error| error.to_string())?;
+    Ok(match (&settings.cert, &settings.root_cert) {
+        (Some(path), _) => format!("{} and its key", path.display()),
+        (None, Some(path)) => format!("can be signed by {}", path.display()),
+        (None, None) => "can be signed by the built-in root".to_string(),
+    })
+}
+
+fn port(listen: SocketAddr) -> Outcome {
+    match TcpListener::bind(listen) {
+        Ok(_) => Ok("free".to_string()),
+        Err(error) => Err(format!("{error} (does an agent run already?)")),
+    }
+}
+
+fn docker_answers(config: &Config) -> Outcome {
+    let info = docker::info(&config.docker).map_err(|error| error.to_string())?;
+    let containers = docker::containers(&config.docker).map_err(|error| error.to_string())?;
+    Ok(format!(
+        "{}, Docker {}, {} containers",
+        info.name,
+        info.server_version,
+        containers.len()
+    ))
+}
+
+/// Connects and asks for the master's front page; any answer in HTTP is one.
+fn master_answers(master: &Master, config: &Config) -> Outcome {
+    let answer = ask(master, config).map_err(|error| match tls::clock_hint() {
+        Some(hint) if master.tls => format!("{error}; {hint}"),
+        _ => error.to_string(),
+    })?;
+    Ok(format!("answers HTTP {answer} (nothing was registered)"))
+}
+
+fn ask(master: &Master, config: &Config) -> Result<u16, Box<dyn Error>> {
+    let target = format!("{}/", master.path);
+    let host = if master.host.contains(':') {
+        format!("[{}]:{}", master.host, master.port)
+    } else {
+        format!("{}:{}", master.host, master.port)
+    };
+    let request = Request {
+        method: "GET",
+        target: &target,
+        host: &host,
+        headers: &[],
+        body: b"",
+    };
+    let deadline = Instant::now() + MASTER_TIMEOUT;
+    let mut stream = Stream::tcp(&master.host, master.port, deadline)?;
+    let answer = if master.tls {
+        let trust = tls::client_config(config.ca.as_deref())?;
+        let name = ServerName::try_from(master.host.clone())?;
+        let mut stream = StreamOwned::new(ClientConnection::new(trust, name)?, stream);
+        client::exchange(&mut stream, &request, MAX_ANSWER)
+    } else {
+        client::exchange(&mut stream, &request, MAX_ANSWER)
+    };
+    Ok(answer?.status)
+}

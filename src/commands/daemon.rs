@@ -1,0 +1,67 @@
+//! `daemon`: serves the proxy and registers the node, until told to stop.
+
+use super::{Failure, begin};
+use crate::auth::Authenticator;
+use crate::config::Config;
+use crate::log::Sink;
+use crate::proxy::Proxy;
+use crate::report::{self, Reporter};
+use crate::sys::signal::Signals;
+use crate::tls::{self, Identity};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+pub fn run(config: Config) -> Result<ExitCode, Failure> {
+    // Before the first thread: each inherits that the ending signals are left to the main one.
+    let signals = Signals::take().map_err(|error| Failure::Io("signals cannot be read", error))?;
+    let config = Arc::new(config);
+    let zone = Arc::new(begin(&config, Sink::Stdout)?);
+    tell(&config);
+    let identity = match config.listen {
+        Some(_) => Some(Identity::new(&config.tls)?),
+        None => None,
+    };
+    let auth = Authenticator::start(config.users.clone())
+        .map_err(|error| Failure::Io("the auth thread cannot be started", error))?;
+    let proxy = Proxy::bind(&config)?;
+    let settings = report::Settings::from(&*config);
+    let reporter = Reporter::spawn(settings, zone, identity.clone())
+        .map_err(|error| Failure::Io("the reporter thread cannot be started", error))?;
+    let tls = identity.map(|identity| identity.server_config());
+    let outcome = proxy.run(&config, tls, auth, signals);
+    reporter.stop();
+    outcome?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What an operator should know from the start.
+fn tell(config: &Config) {
+    log::info!("{}", config.listen_why);
+    if config.listen.is_some() {
+        tell_of_the_proxy(config);
+    }
+    if let Some(hint) = tls::clock_hint() {
+        log::warn!("{hint}");
+    }
+    if config.masters.is_empty() {
+        log::info!("No master is given: the node is not registered");
+    }
+}
+
+fn tell_of_the_proxy(config: &Config) {
+    if config.users.is_open() {
+        log::warn!(
+            "Authentication is off: whoever reaches the proxy is root on this node \
+             (admin_password is empty)"
+        );
+    }
+    if config.users.uses_default_password() {
+        log::warn!(
+            "The default password is in use: whoever reaches the proxy and knows the manual is \
+             root on this node (set admin_password; haven-agent hash-password makes its hash)"
+        );
+    }
+    if let Some(warning) = tls::warning(&config.tls) {
+        log::warn!("{warning}");
+    }
+}

@@ -1,0 +1,119 @@
+//! Where Docker is, as the event loops see it: nothing here blocks.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use crate::docker::{DockerError, Endpoint};
+use crate::proxy::reply::Reply;
+use crate::sys::socket::{Progress, Socket};
+
+/// Addresses of one name that are tried.
+const MAX_ADDRESSES: usize = 16;
+
+/// Between two look-ups of one name.
+const RESOLVE_INTERVAL: Duration = Duration::from_secs(30);
+
+/// Docker's endpoint, and the addresses of its name where it has one.
+pub struct Upstream {
+    endpoint: Endpoint,
+    target: Target,
+}
+
+enum Target {
+    Unix(PathBuf),
+    Tcp {
+        /// Looked up off the loops; empty until then.
+        addresses: Mutex<Arc<[SocketAddr]>>,
+        /// Where the next connection is tried: moved on by a failure.
+        next: AtomicUsize,
+    },
+}
+
+impl Upstream {
+    /// For `endpoint`. A name in it is looked up on a thread of its own, now and again later:
+    /// look-ups block, and an address may change.
+    ///
+    /// # Errors
+    /// No thread can be made.
+    pub fn start(endpoint: Endpoint) -> io::Result<Arc<Upstream>> {
+        let target = match &endpoint {
+            Endpoint::Unix(path) => Target::Unix(path.clone()),
+            Endpoint::Tcp { .. } => Target::Tcp {
+                addresses: Mutex::default(),
+                next: AtomicUsize::new(0),
+            },
+        };
+        let upstream = Arc::new(Upstream { endpoint, target });
+        if let Endpoint::Tcp { host, port } = &upstream.endpoint {
+            let name = (host.clone(), *port);
+            if name.0.parse::<IpAddr>().is_ok() {
+                upstream.resolve(&name); // a literal address is no look-up
+            } else {
+                let upstream = Arc::clone(&upstream);
+                thread::Builder::new()
+                    .name("names".to_owned())
+                    .spawn(move || upstream.keep_resolved(&name))?;
+            }
+        }
+        Ok(upstream)
+    }
+
+    fn keep_resolved(&self, name: &(String, u16)) {
+        loop {
+            self.resolve(name);
+            thread::sleep(RESOLVE_INTERVAL);
+        }
+    }
+
+    /// Looks the name up; keeps the old addresses where that fails.
+    fn resolve(&self, (host, port): &(String, u16)) {
+        let Target::Tcp { addresses, .. } = &self.target else {
+            return;
+        };
+        let found: Arc<[SocketAddr]> = match (host.as_str(), *port).to_socket_addrs() {
+            Ok(found) => found.take(MAX_ADDRESSES).collect(),
+            Err(_) => return,
+        };
+        if !found.is_empty() {
+            *addresses.lock().unwrap_or_else(PoisonError::into_inner) = found;
+        }
+    }
+
+    /// Starts a connection.
+    ///
+    /// # Errors
+    /// What is known at once; `WouldBlock` when the queue of a Unix socket is full.
+    pub fn connect(&self) -> io::Result<(Socket, Progress)> {
+        match &self.target {
+            Target::Unix(path) => Ok((Socket::connect_unix(path)?, Progress::Connected)),
+            Target::Tcp { addresses, next } => {
+                let addresses =
+                    Arc::clone(&addresses.lock().unwrap_or_else(PoisonError::into_inner));
+                let turn = next.load(Ordering::Relaxed);
+                let address = addresses.iter().cycle().nth(turn % addresses.len().max(1));
+                let Some(address) = address else {
+                    let text = "its name could not be looked up";
+                    return Err(io::Error::new(io::ErrorKind::AddrNotAvailable, text));
+                };
+                let (socket, progress) = Socket::connect_tcp(*address)?;
+                socket.set_tcp_options()?;
+                Ok((socket, progress))
+            }
+        }
+    }
+
+    /// The answer to a request for which no connection could be made. The next attempt goes to
+    /// the next address.
+    pub fn explain(&self, error: io::Error) -> Reply {
+        if let Target::Tcp { next, .. } = &self.target {
+            next.fetch_add(1, Ordering::Relaxed);
+        }
+        let reason = DockerError::connecting(&self.endpoint, error);
+        Reply::new(502, format!("haven-agent: {reason}"))
+    }
+}

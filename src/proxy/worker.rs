@@ -1,0 +1,413 @@
+//! One event loop: it accepts, drives its sessions, and keeps their deadlines.
+
+use std::io;
+use std::net::IpAddr;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::auth::Verdict;
+use crate::http::head::RequestHead;
+use crate::proxy::Shared;
+use crate::proxy::conn::Access;
+use crate::proxy::mailbox::{Mailbox, Message};
+use crate::proxy::session::{Context, Over, Session};
+use crate::proxy::slab::Slab;
+use crate::proxy::supervisor::{Order, Supervisor};
+use crate::sys::epoll::{Event, Events, Interest, Poller, Token};
+use crate::sys::socket::{Listener, Socket, is_exhausted};
+
+/// Connections accepted in one turn; more stay queued while those here are served.
+const ACCEPT_BATCH: usize = 32;
+
+/// Deadlines are looked after at most this often, however many connections have one.
+const SCAN_INTERVAL: Duration = Duration::from_millis(100);
+
+/// Until a listener that had to be left alone is tried again.
+const RELISTEN: Duration = Duration::from_secs(1);
+
+/// Indices that no session has.
+const LISTENER: u32 = u32::MAX;
+const MAILBOX: u32 = u32::MAX - 1;
+const SIGNALS: u32 = u32::MAX - 2;
+
+const READ: Interest = Interest {
+    read: true,
+    write: false,
+    hangup: false,
+    exclusive: false,
+};
+
+fn own_token(index: u32) -> Token {
+    Token {
+        index,
+        generation: 0,
+    }
+}
+
+/// An event loop and all that belongs to it alone.
+pub struct Worker {
+    shared: Arc<Shared>,
+    mailbox: Arc<Mailbox>,
+    poller: Poller,
+    sessions: Slab,
+    listener: Option<Arc<Listener>>,
+    /// Whether the listener is in the poller's set: not while the house is full.
+    listening: bool,
+    supervisor: Option<Supervisor>,
+    /// When draining ends, whoever is still there.
+    drained_by: Option<Instant>,
+    next_scan: Option<Instant>,
+    last_scan: Instant,
+    now: Instant,
+}
+
+impl Worker {
+    /// A loop that will accept from `listener`, and on the main thread has a `supervisor`.
+    ///
+    /// # Errors
+    /// No descriptor left.
+    pub fn new(
+        shared: Arc<Shared>,
+        listener: Option<Arc<Listener>>,
+        supervisor: Option<Supervisor>,
+    ) -> io::Result<Worker> {
+        let mailbox = Arc::new(Mailbox::new()?);
+        let poller = Poller::new()?;
+        poller.add(mailbox.as_fd(), own_token(MAILBOX), READ)?;
+        if let Some(supervisor) = &supervisor {
+            poller.add(supervisor.as_fd(), own_token(SIGNALS), READ)?;
+        }
+        let now = Instant::now();
+        let mut worker = Worker {
+            shared,
+            mailbox,
+            poller,
+            sessions: Slab::default(),
+            listener,
+            listening: false,
+            supervisor,
+            drained_by: None,
+            next_scan: None,
+            last_scan: now,
+            now,
+        };
+        worker.listen()?;
+        Ok(worker)
+    }
+
+    /// Where this loop can be told something.
+    pub fn mailbox(&self) -> Arc<Mailbox> {
+        Arc::clone(&self.mailbox)
+    }
+
+    /// Runs until told to end.
+    ///
+    /// # Errors
+    /// The poller failed, which it does not; or the supervisor has given up.
+    pub fn run(&mut self) -> io::Result<()> {
+        let mut events = Events::new();
+        loop {
+            let count = self.poller.wait(&mut events, self.patience())?;
+            self.now = Instant::now();
+            for event in (0..count).filter_map(|position| events.get(position)) {
+                match event.token.index {
+                    LISTENER => self.accept()?,
+                    MAILBOX => {
+                        if self.read_mail()? {
+                            return Ok(());
+                        }
+                    }
+                    SIGNALS => self.supervise()?,
+                    _ => self.session_ready(event),
+                }
+            }
+            self.keep_deadlines()?;
+            if self.is_drained() {
+                return Ok(());
+            }
+        }
+    }
+
+    /// How long nothing may happen.
+    fn patience(&self) -> Option<Duration> {
+        let relisten = (!self.listening && self.listener.is_some()).then(|| self.now + RELISTEN);
+        let supervision = self.supervisor.as_ref().and_then(Supervisor::deadline);
+        [self.next_scan, self.drained_by, relisten, supervision]
+            .into_iter()
+            .flatten()
+            .min()
+            .map(|deadline| deadline.saturating_duration_since(Instant::now()))
+    }
+
+    fn is_drained(&self) -> bool {
+        self.drained_by
+            .is_some_and(|deadline| self.sessions.is_empty() || self.now >= deadline)
+    }
+
+    // ---------------------------------------------------------------- accepting
+
+    fn listen(&mut self) -> io::Result<()> {
+        if let (Some(listener), false) = (&self.listener, self.listening) {
+            let interest = Interest {
+                exclusive: true,
+                ..READ
+            };
+            self.poller
+                .add(listener.as_fd(), own_token(LISTENER), interest)?;
+            self.listening = true;
+        }
+        Ok(())
+    }
+
+    /// Leaves the queue alone for a while; a listener that stays readable would spin the loop.
+    fn stop_listening(&mut self) -> io::Result<()> {
+        if let (Some(listener), true) = (&self.listener, self.listening) {
+            self.poller.remove(listener.as_fd())?;
+            self.listening = false;
+        }
+        Ok(())
+    }
+
+    fn accept(&mut self) -> io::Result<()> {
+        let Some(listener) = self.listener.clone() else {
+            return Ok(());
+        };
+        for _ in 0..ACCEPT_BATCH {
+            if !self.shared.admit() {
+                return self.stop_listening();
+            }
+            match listener.accept() {
+                Ok((socket, peer)) => self.start_session(socket, peer),
+                Err(error) => {
+                    self.shared.leave();
+                    if is_exhausted(&error) {
+                        ::log::warn!("no client can be accepted: {error}; trying again");
+                        return self.stop_listening();
+                    }
+                    if error.kind() == io::ErrorKind::WouldBlock {
+                        return Ok(());
+                    }
+                    ::log::debug!("a client was gone before it was accepted: {error}");
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn start_session(&mut self, socket: Socket, peer: IpAddr) {
+        let Some(tls) = self.shared.tls.clone() else {
+            return;
+        };
+        let (place, tokens) = self.sessions.reserve();
+        let handshake = self.shared.limits.handshake_timeout;
+        let started = self.with_context(tokens.0, |_, cx| {
+            Session::start(socket, peer, tokens, &tls, handshake, cx)
+        });
+        match started {
+            Ok(session) => {
+                self.wake_at(session.deadline());
+                self.sessions.fill(place, session);
+            }
+            Err(error) => {
+                ::log::warn!("{peer}: the connection cannot be served: {error}");
+                self.sessions.vacate(place);
+                self.shared.leave();
+            }
+        }
+    }
+
+    // ---------------------------------------------------------------- sessions
+
+    fn session_ready(&mut self, event: Event) {
+        self.drive(event.token, |session, side, cx| {
+            session.ready(side, event, cx)
+        });
+    }
+
+    /// Lets the session that `token` means, if it is still there, do one thing.
+    fn drive(
+        &mut self,
+        token: Token,
+        act: impl FnOnce(
+            &mut Session,
+            crate::proxy::session::Side,
+            &mut Context<'_>,
+        ) -> Result<(), Over>,
+    ) {
+        let client = Token {
+            index: token.index & !1,
+            ..token
+        };
+        let Some((place, outcome)) = self.with_context(client, |sessions, cx| {
+            let (place, side, session) = sessions.find(token)?;
+            Some((place, act(session, side, cx)))
+        }) else {
+            return;
+        };
+        self.settle(place, outcome);
+    }
+
+    /// After a session has done something: logs, deadlines, the end.
+    fn settle(&mut self, place: u32, outcome: Result<(), Over>) {
+        let Some(session) = self.sessions.at(place) else {
+            return;
+        };
+        let peer = session.peer();
+        if outcome.is_err() {
+            session.conn_mut().abandon();
+        }
+        if let Some(access) = session.conn_mut().take_access() {
+            log_access(peer, &access, self.now);
+        }
+        match outcome {
+            Ok(()) => {
+                let deadline = session.deadline();
+                self.wake_at(deadline);
+            }
+            Err(why) => {
+                ::log::debug!("{peer}: over: {why}");
+                self.sessions.vacate(place);
+                self.shared.leave();
+                if self.sessions.is_empty() {
+                    self.sessions.shrink();
+                }
+                if let Err(error) = self.listen() {
+                    ::log::error!("the listener cannot be watched: {error}");
+                }
+            }
+        }
+    }
+
+    /// Calls `act` with the sessions and what they need, the judge asking for the session with
+    /// `token`.
+    fn with_context<T>(
+        &mut self,
+        token: Token,
+        act: impl FnOnce(&mut Slab, &mut Context<'_>) -> T,
+    ) -> T {
+        let (auth, mailbox) = (&self.shared.auth, &self.mailbox);
+        let mut judge = |head: &RequestHead<'_>| {
+            auth.check(head.authorization, || {
+                let mailbox = Arc::clone(mailbox);
+                Box::new(move |verdict: Verdict| mailbox.post(Message::Verdict(token, verdict)))
+            })
+        };
+        let mut context = Context {
+            poller: &self.poller,
+            upstream: &self.shared.upstream,
+            judge: &mut judge,
+            now: self.now,
+            times: self.shared.times,
+            log_reads: self.shared.log_reads,
+        };
+        act(&mut self.sessions, &mut context)
+    }
+
+    // ---------------------------------------------------------------- time
+
+    /// Makes sure that the loop looks at the deadlines when the earliest has come.
+    fn wake_at(&mut self, deadline: Option<Instant>) {
+        if let Some(deadline) = deadline {
+            let deadline = deadline.max(self.last_scan + SCAN_INTERVAL);
+            self.next_scan = Some(self.next_scan.map_or(deadline, |next| next.min(deadline)));
+        }
+    }
+
+    fn keep_deadlines(&mut self) -> io::Result<()> {
+        if self.next_scan.is_some_and(|at| self.now >= at) {
+            self.scan();
+        }
+        if !self.listening && self.shared.has_room() {
+            self.listen()?;
+        }
+        if self
+            .supervisor
+            .as_ref()
+            .and_then(Supervisor::deadline)
+            .is_some_and(|at| self.now >= at)
+        {
+            self.supervise()?;
+        }
+        Ok(())
+    }
+
+    /// Tells every session whose time has come, and finds the next deadline.
+    fn scan(&mut self) {
+        self.last_scan = self.now;
+        self.next_scan = None;
+        self.for_each(|session, cx| match session.deadline() {
+            Some(deadline) if cx.now >= deadline => session.timeout(cx),
+            _ => Ok(()),
+        });
+    }
+
+    fn for_each(&mut self, act: impl Fn(&mut Session, &mut Context<'_>) -> Result<(), Over>) {
+        for place in 0..self.sessions.places() {
+            let Some(token) = self.sessions.token(place) else {
+                continue;
+            };
+            self.drive(token, |session, _, cx| act(session, cx));
+        }
+    }
+
+    // ---------------------------------------------------------------- orders
+
+    /// Whether to end now.
+    fn read_mail(&mut self) -> io::Result<bool> {
+        for message in self.mailbox.take() {
+            match message {
+                Message::Verdict(token, verdict) => {
+                    self.drive(token, |session, _, cx| session.verdict(verdict, cx));
+                }
+                Message::Drain => self.drain()?,
+                Message::Stop => return Ok(true),
+            }
+        }
+        Ok(false)
+    }
+
+    /// What is queued is accepted, since those clients believe to be connected; then the
+    /// listener closes, and every session hears that it is to end.
+    fn drain(&mut self) -> io::Result<()> {
+        if self.listening {
+            self.accept()?;
+        }
+        self.stop_listening()?;
+        self.listener = None;
+        self.drained_by = Some(self.now + self.shared.limits.grace);
+        self.for_each(Session::drain);
+        Ok(())
+    }
+
+    fn supervise(&mut self) -> io::Result<()> {
+        let Some(supervisor) = &mut self.supervisor else {
+            return Ok(());
+        };
+        match supervisor.look(self.now)? {
+            Order::Continue => {}
+            Order::Drain => self.shared.tell_all(|| Message::Drain),
+            Order::Stop => self.shared.tell_all(|| Message::Stop),
+        }
+        Ok(())
+    }
+}
+
+/// What changes state is told at INFO, reads at DEBUG, denials as warnings.
+fn log_access(peer: IpAddr, access: &Access, now: Instant) {
+    let level = match access.status {
+        401 | 403 | 429 => ::log::Level::Warn,
+        _ if access.changes_state => ::log::Level::Info,
+        _ => ::log::Level::Debug,
+    };
+    ::log::log!(
+        level,
+        "{peer} {} \"{}\" {} {}/{} bytes {} ms",
+        access.user.as_deref().unwrap_or("-"),
+        access.line,
+        access.status,
+        access.bytes_up,
+        access.bytes_down,
+        now.saturating_duration_since(access.started).as_millis(),
+    );
+}

@@ -1,1 +1,0 @@
-//! Registration with the master.
