@@ -104,7 +104,8 @@ fn read(name: &str, path: &Path) -> Result<Vec<u8>, String> {
 
 /// The checkout's own root, made now if this is its first build.
 fn kept_root(out_dir: &Path) -> Result<Root, String> {
-    let path = kept::place(out_dir);
+    let variable = |name| env::var(name).map_err(|_| format!("cargo has not set {name}"));
+    let path = kept::place(out_dir, &variable("HOST")?, &variable("TARGET")?);
     let bytes = kept::read_or_make(&path, make_root)
         .map_err(|error| format!("{}: {error}", path.display()))?;
     println!("cargo::rerun-if-changed={}", path.display());

@@ -12,16 +12,29 @@ use std::time::{Duration, SystemTime};
 /// Certificate and key in one file, so that they can never belong to different roots.
 const FILE: &str = "haven-root.pem";
 
-/// Where the root of the build with this `OUT_DIR` is kept: in the outermost directory that Cargo
-/// has marked as its own. With `--target` there is one such in the target directory for each
-/// target; a build in a directory of a target directory (a test's) shares that one's root.
-pub fn place(out_dir: &Path) -> PathBuf {
-    out_dir
-        .ancestors()
-        .filter(|dir| is_cargos(dir))
-        .last()
-        .unwrap_or(out_dir)
+/// Where the root of the build with this `OUT_DIR` is kept, for `host` and `target` as Cargo names
+/// them: in the target directory itself, which is above the profile's directory and, with
+/// `--target`, above the target's. (Cargo's `CACHEDIR.TAG` does not tell which one it is: a target
+/// directory that was there before Cargo has none, and each target's own has one.)
+pub fn place(out_dir: &Path, host: &str, target: &str) -> PathBuf {
+    above_profile(out_dir)
+        .map_or(out_dir, |dir| {
+            above_target(dir, host, target).unwrap_or(dir)
+        })
         .join(FILE)
+}
+
+/// The directory in which the profile's is: `OUT_DIR` is `PROFILE/build/PACKAGE/out`.
+fn above_profile(out_dir: &Path) -> Option<&Path> {
+    let builds = out_dir.ancestors().find(|dir| dir.ends_with("build"))?;
+    builds.parent()?.parent()
+}
+
+/// The directory above, if `dir` is the one of `--target`. A target directory that happens to have
+/// the target's name is not, which only a build for the host can be in doubt about.
+fn above_target<'a>(dir: &'a Path, host: &str, target: &str) -> Option<&'a Path> {
+    let above = dir.parent()?;
+    (dir.ends_with(target) && (host != target || is_cargos(above))).then_some(above)
 }
 
 /// Whether Cargo made this directory (other programs tag their caches with the same file).

@@ -12,6 +12,10 @@ use crate::support::{Scratch, must, text};
 #[path = "../../build/kept.rs"]
 mod kept;
 
+/// The machine that builds, and another that is built for.
+const HOST: &str = "HOST";
+const BOARD: &str = "BOARD";
+
 const TAG: &str = "Signature: 8a477f597d28d172789f06886806bc55\n# This file is a cache directory tag created by cargo.\n";
 
 #[test]
@@ -80,13 +84,15 @@ fn script() -> PathBuf {
 }
 
 /// Runs the build script for an `OUT_DIR` as Cargo makes it, with variables of the builder's.
-fn build(out_dir: &str, variables: &[(&str, &Path)], dir: &Scratch) -> Output {
+fn build(out_dir: &str, target: &str, variables: &[(&str, &Path)], dir: &Scratch) -> Output {
     let out_dir = dir.path(out_dir);
     fs::create_dir_all(&out_dir).unwrap();
     Command::new(script())
         .env_remove("HAVEN_ROOT_CERT")
         .env_remove("HAVEN_ROOT_KEY")
         .env("OUT_DIR", out_dir)
+        .env("HOST", HOST)
+        .env("TARGET", target)
         .envs(variables.iter().copied())
         .output()
         .unwrap()
@@ -100,26 +106,24 @@ fn embedded(out_dir: &str, dir: &Scratch) -> (Vec<u8>, Vec<u8>) {
 
 #[test]
 fn all_targets_and_profiles_share_a_root_until_the_checkout_is_cleaned() {
-    const OUT_DIRS: [&str; 4] = [
-        "target/debug/build/haven-agent-1/out",
-        "target/release/build/haven-agent-2/out",
-        "target/armv7-unknown-linux-musleabihf/debug/build/haven-agent-3/out",
-        "target/armv7-unknown-linux-musleabihf/release/build/haven-agent-4/out",
+    const OUT_DIRS: [(&str, &str); 4] = [
+        (HOST, "target/debug/build/haven-agent-1/out"),
+        (HOST, "target/release/build/haven-agent-2/out"),
+        (BOARD, "target/BOARD/debug/build/haven-agent-3/out"),
+        (BOARD, "target/BOARD/release/build/haven-agent-4/out"),
     ];
     let dir = Scratch::new();
     let build_all = || {
-        dir.write("target/CACHEDIR.TAG", TAG);
-        dir.write("target/armv7-unknown-linux-musleabihf/CACHEDIR.TAG", TAG);
         thread::scope(|scope| {
-            for out_dir in OUT_DIRS {
+            for (target, out_dir) in OUT_DIRS {
                 let dir = &dir;
                 scope.spawn(move || {
-                    let output = build(out_dir, &[], dir);
+                    let output = build(out_dir, target, &[], dir);
                     assert!(output.status.success(), "{}", text(&output));
                 });
             }
         });
-        let roots = OUT_DIRS.map(|out_dir| embedded(out_dir, &dir));
+        let roots = OUT_DIRS.map(|(_, out_dir)| embedded(out_dir, &dir));
         assert!(roots.iter().all(|root| *root == roots[0]));
         roots[0].clone()
     };
@@ -130,18 +134,36 @@ fn all_targets_and_profiles_share_a_root_until_the_checkout_is_cleaned() {
 }
 
 #[test]
-fn a_directory_that_is_not_cargos_keeps_no_root() {
+fn the_root_is_kept_in_the_target_directory_itself() {
     let dir = Scratch::new();
+    dir.write("tagged/CACHEDIR.TAG", TAG);
     dir.write(
-        "CACHEDIR.TAG",
+        "other/CACHEDIR.TAG",
         "Signature: 8a477f597d28d172789f06886806bc55\n",
     );
-    dir.write("project/target/CACHEDIR.TAG", TAG);
-    let out_dir = dir.path("project/target/debug/build/haven-agent-1/out");
-    assert_eq!(
-        kept::place(&out_dir),
-        dir.path("project/target/haven-root.pem")
-    );
+    for (kept_in, target, out_dir) in [
+        ("plain", HOST, "plain/debug/build/haven-agent-1/out"),
+        (
+            "plain",
+            BOARD,
+            "plain/BOARD/release/build/haven-agent-1/out",
+        ),
+        ("tagged", HOST, "tagged/HOST/debug/build/haven-agent-1/out"),
+        // Target directories that are named like a target.
+        (
+            "other/HOST",
+            HOST,
+            "other/HOST/debug/build/haven-agent-1/out",
+        ),
+        ("BOARD", BOARD, "BOARD/BOARD/debug/build/haven-agent-1/out"),
+        // Cargo's coming layout; no layout at all.
+        ("plain", BOARD, "plain/BOARD/debug/build/haven-agent/1/out"),
+        ("elsewhere", HOST, "elsewhere"),
+    ] {
+        let full = |path: &str| dir.path(path);
+        let place = kept::place(&full(out_dir), HOST, target);
+        assert_eq!(place, full(kept_in).join("haven-root.pem"), "{out_dir}");
+    }
 }
 
 /// A root of the builder's in `root.pem` and `root.key`, another key in `other.key`.
@@ -164,7 +186,7 @@ fn the_builders_root_is_embedded() {
     builders_root(&dir);
     let (cert, key) = (dir.path("root.pem"), dir.path("root.key"));
     let variables = [("HAVEN_ROOT_CERT", &*cert), ("HAVEN_ROOT_KEY", &*key)];
-    let output = build("out", &variables, &dir);
+    let output = build("out", HOST, &variables, &dir);
     assert!(output.status.success(), "{}", text(&output));
     for watched in [&cert, &key] {
         let line = format!("cargo::rerun-if-changed={}", watched.display());
@@ -217,7 +239,7 @@ fn a_builders_root_that_cannot_be_used_stops_the_build() {
             .collect();
         let variables: Vec<(&str, &Path)> =
             paths.iter().map(|(name, path)| (*name, &**path)).collect();
-        let output = build("out", &variables, &dir);
+        let output = build("out", HOST, &variables, &dir);
         assert!(!output.status.success(), "{cert:?} {key:?}");
         let error = text(&output);
         assert!(

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use haven_agent::tls::{Identity, Settings, client_config, root_certificate};
 
 use crate::support::{
-    Scratch, Server, described, has, keytool_root, must, plain_settings, shown_certificates,
+    Scratch, Server, described, has, keytool_root, must, plain_settings, shell, shown_certificates,
+    text,
 };
 
 /// A copy of a host's root directory, to be changed.
@@ -111,6 +112,57 @@ fn a_change_of_addresses_is_signed_and_shown_without_a_restart() {
     dir.write("host/etc/hostname", "renamed\n");
     assert!(identity.refresh().unwrap(), "the host was renamed");
     assert!(shown(&server, &dir).contains("DNS:renamed"));
+}
+
+/// Set where [`names_are_looked_up_here`] finds a name server's answers of its own.
+const PREPARED: &str = "HAVEN_TEST_PREPARED_HOSTS";
+
+#[test]
+fn names_of_the_addresses_are_looked_up_after_the_start() {
+    let dir = Scratch::new();
+    dir.write(
+        "hosts",
+        "127.0.0.1 localhost\n192.168.178.57 Board.Home.Example\n",
+    );
+    dir.write("nsswitch.conf", "hosts: files\n");
+    let prepare = "mount --bind hosts /etc/hosts && mount --bind nsswitch.conf /etc/nsswitch.conf";
+    let tried = shell(&format!("unshare --mount sh -c '{prepare}'"), "", &dir);
+    if !tried.status.success() {
+        eprintln!("SKIPPED: no mounts of our own: {}", text(&tried));
+        return;
+    }
+    let test = std::env::current_exe().unwrap();
+    must(
+        &format!(
+            "{PREPARED}=yes unshare --mount sh -c '{prepare} && \"$0\" --ignored --exact \
+             identity::names_are_looked_up_here' '{}'",
+            test.display()
+        ),
+        &dir,
+    );
+}
+
+#[test]
+#[ignore = "run by the test above in a mount namespace of its own"]
+fn names_are_looked_up_here() {
+    if std::env::var_os(PREPARED).is_none() {
+        return;
+    }
+    let dir = Scratch::new();
+    let settings = Settings {
+        host_root: host("board", &dir),
+        resolve: true,
+        ..Settings::default()
+    };
+    let identity = Identity::new(&settings).unwrap();
+    let server = Server::start(identity.server_config(), "127.0.0.1:0");
+    assert!(
+        !shown(&server, &dir).contains("board.home.example"),
+        "the start asks nobody"
+    );
+    assert!(identity.refresh().unwrap());
+    assert!(shown(&server, &dir).contains("DNS:board.home.example"));
+    assert!(!identity.refresh().unwrap());
 }
 
 #[test]
