@@ -22,6 +22,7 @@ pub struct Connection {
     left: Vec<u8>,
     /// 0 for the first connection that carries a test's request.
     pub number: usize,
+    shared: Arc<Shared>,
 }
 
 impl Connection {
@@ -56,6 +57,15 @@ impl Connection {
         self.stream.write_all(bytes.as_ref()).is_ok()
     }
 
+    /// `Upstream::replace_socket` ends this connection as well.
+    pub fn close_when_replaced(&self) {
+        self.shared
+            .bound
+            .lock()
+            .unwrap()
+            .push(self.stream.try_clone().unwrap());
+    }
+
     pub fn half_close(&mut self) {
         let _ = self.stream.shutdown(Shutdown::Write);
     }
@@ -82,6 +92,8 @@ struct Shared {
     connections: AtomicUsize,
     open: AtomicUsize,
     heads: Mutex<Vec<String>>,
+    /// Connections that end with the socket.
+    bound: Mutex<Vec<UnixStream>>,
 }
 
 impl Upstream {
@@ -94,6 +106,7 @@ impl Upstream {
             connections: AtomicUsize::new(0),
             open: AtomicUsize::new(0),
             heads: Mutex::new(Vec::new()),
+            bound: Mutex::new(Vec::new()),
         });
         listen(&dir.join("docker.sock"), &shared);
         Self { dir, shared }
@@ -106,6 +119,21 @@ impl Upstream {
                 while connection.send(answer) && !connection.next_head().is_empty() {}
             },
         )
+    }
+
+    /// Answers the first request of every connection, then closes.
+    pub fn answering_once(answer: &'static str) -> Self {
+        Self::start(move |mut connection| {
+            connection.send(answer);
+        })
+    }
+
+    /// As `answering`, and its connections end when the socket is replaced.
+    pub fn answering_until_replaced(answer: &'static str) -> Self {
+        Self::start(move |mut connection| {
+            connection.close_when_replaced();
+            while connection.send(answer) && !connection.next_head().is_empty() {}
+        })
     }
 
     pub fn socket(&self) -> PathBuf {
@@ -140,12 +168,20 @@ impl Upstream {
     /// As a restarted dockerd: the socket file is another one.
     pub fn replace_socket(&self) {
         std::fs::remove_file(self.socket()).unwrap();
+        for stream in self.shared.bound.lock().unwrap().drain(..) {
+            let _ = stream.shutdown(Shutdown::Both);
+        }
         listen(&self.socket(), &self.shared);
     }
 
-    /// As a stopped dockerd.
+    /// As a stopped dockerd; what is open stays open.
     pub fn remove_socket(&self) {
         std::fs::remove_file(self.socket()).unwrap();
+    }
+
+    /// As a dockerd that was started again.
+    pub fn listen_again(&self) {
+        listen(&self.socket(), &self.shared);
     }
 }
 
@@ -172,7 +208,7 @@ fn listen(path: &Path, shared: &Arc<Shared>) {
     });
 }
 
-fn serve(mut stream: UnixStream, shared: &Shared) {
+fn serve(mut stream: UnixStream, shared: &Arc<Shared>) {
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     stream.set_write_timeout(Some(PATIENCE)).unwrap();
     let mut left = Vec::new();
@@ -201,6 +237,7 @@ fn serve(mut stream: UnixStream, shared: &Shared) {
         head,
         left,
         number,
+        shared: shared.clone(),
     });
     shared.open.fetch_sub(1, Ordering::SeqCst);
 }

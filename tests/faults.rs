@@ -1,0 +1,392 @@
+//! Faults of Docker's side, by a scripted engine: what the client is told, and what it is not.
+
+mod support;
+
+use std::time::Duration;
+
+use support::agent::{Agent, Setup};
+use support::client::{Client, End, field, head, status};
+use support::upstream::Upstream;
+use support::{eventually, noise, sha256};
+
+/// A complete small answer.
+const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+
+fn before(upstream: &Upstream) -> Agent {
+    Setup::new().docker(&upstream.socket()).start()
+}
+
+#[test]
+fn nonsense_instead_of_an_answer_is_a_502() {
+    for nonsense in [
+        "",
+        "SSH-2.0-OpenSSH_9.2\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Le",
+        "HTTP/1.1 abc OK\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab",
+        "HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\nab",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\nab",
+        "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n",
+    ] {
+        let upstream = Upstream::answering_once(nonsense);
+        let agent = before(&upstream);
+        let mut client = Client::connect(&agent);
+        // The last one is an upgrade that was not asked for.
+        client
+            .ask("POST", "/test", "Content-Length: 0\r\n")
+            .is_error(502);
+        // The agent is as good as before.
+        let mut client = Client::connect(&agent);
+        client.ask("GET", "/test", "").is_error(502);
+    }
+}
+
+#[test]
+fn an_endless_head_is_a_502() {
+    let upstream = Upstream::start(|mut connection| {
+        connection.send("HTTP/1.1 200 OK\r\n");
+        while connection.send("A: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\n") {}
+    });
+    let agent = before(&upstream);
+    Client::connect(&agent)
+        .ask("GET", "/test", "")
+        .is_error(502);
+    upstream.wait_until_idle();
+}
+
+#[test]
+fn an_answer_cut_short_is_cut_short_for_the_client_too() {
+    for cut in [
+        "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nfive!",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfive!\r\n",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n50\r\nfive!",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfive!\r\n0\r\n",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nfive!\r\nnonsense\r\n",
+    ] {
+        let upstream = Upstream::answering_once(cut);
+        let agent = before(&upstream);
+        let mut client = Client::connect(&agent);
+        client.send(head("GET", "/test", ""));
+        let head = client.answer_head();
+        assert_eq!(status(&head), 200);
+        let (body, end) = client.rest();
+        let body = String::from_utf8(body).unwrap();
+        assert!(body.contains("five!"), "{cut:?}: {body:?}");
+        assert!(
+            !body.ends_with("0\r\n\r\n"),
+            "{cut:?}: a last chunk was made up: {body:?}"
+        );
+        assert_ne!(
+            end,
+            End::Clean,
+            "{cut:?}: the client cannot know that it was cut"
+        );
+    }
+}
+
+#[test]
+fn an_answer_until_the_close_is_whole() {
+    let upstream =
+        Upstream::answering_once("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n\r\nall there is");
+    let agent = before(&upstream);
+    let mut client = Client::connect(&agent);
+    client.send(head("GET", "/test", ""));
+    let answer = client.answer("GET");
+    assert_eq!(answer.text(), "all there is");
+}
+
+#[test]
+fn bytes_that_come_one_by_one() {
+    let upstream = Upstream::start(|mut connection| {
+        for byte in b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4;ext=1\r\nfour\r\n3\r\n...\r\n0\r\nX-Trailer: 1\r\n\r\n" {
+            connection.send([*byte]);
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        connection.next_head();
+    });
+    let agent = before(&upstream);
+    let mut client = Client::connect(&agent);
+    for byte in head("GET", "/test", "").bytes() {
+        client.send([byte]);
+    }
+    let answer = client.answer("GET");
+    assert_eq!(answer.text(), "four...");
+}
+
+#[test]
+fn an_early_answer_reaches_a_client_that_is_still_sending() {
+    let upstream = Upstream::start(|mut connection| {
+        // As dockerd does: it answers, reads no more, and closes.
+        connection
+            .send("HTTP/1.1 404 Not Found\r\nContent-Length: 4\r\nConnection: close\r\n\r\nnone");
+    });
+    let agent = before(&upstream);
+    for fields in [
+        "Content-Length: 20971520\r\n",
+        "Transfer-Encoding: chunked\r\n",
+    ] {
+        let mut client = Client::connect(&agent);
+        client.send(head("POST", "/test", fields));
+        let chunked = fields.starts_with('T');
+        let piece = if chunked {
+            format!("10000\r\n{}\r\n", "x".repeat(65_536))
+        } else {
+            "x".repeat(65_536)
+        };
+        for _ in 0..320 {
+            client.send(&piece);
+        }
+        if chunked {
+            client.send("0\r\n\r\n");
+        }
+        let answer = client.answer("POST");
+        assert_eq!((answer.status, answer.text()), (404, "none".into()));
+    }
+}
+
+#[test]
+fn a_stale_connection_is_tried_again_once() {
+    // Docker closes each connection after one answer; the first byte of a second request may meet it.
+    let upstream = Upstream::start(|mut connection| {
+        connection.send(OK);
+    });
+    let agent = before(&upstream);
+    let mut client = Client::connect(&agent);
+    for number in 0..10 {
+        assert_eq!(
+            client.ask("GET", "/test", "").text(),
+            "ok",
+            "request {number}"
+        );
+        client.send(head("POST", "/test", "Content-Length: 3\r\n") + "abc");
+        assert_eq!(
+            client.answer("POST").text(),
+            "ok",
+            "request {number} with a body"
+        );
+    }
+}
+
+#[test]
+fn a_connection_that_goes_stale_just_when_it_is_used() {
+    // The second request is read on the old connection, which then closes without a word.
+    let upstream = Upstream::start(|mut connection| {
+        connection.send(OK);
+        connection.next_head();
+    });
+    let agent = before(&upstream);
+    let mut client = Client::connect(&agent);
+    assert_eq!(client.ask("GET", "/first", "").text(), "ok");
+    assert_eq!(client.ask("GET", "/second", "").text(), "ok");
+    assert_eq!(upstream.connections(), 2);
+    client.send(head("POST", "/third", "Content-Length: 3\r\n") + "abc");
+    assert_eq!(client.answer("POST").text(), "ok");
+    assert_eq!(upstream.connections(), 3);
+}
+
+#[test]
+fn a_first_connection_that_closes_is_not_tried_again() {
+    let upstream = Upstream::answering_once("");
+    let agent = before(&upstream);
+    Client::connect(&agent)
+        .ask("POST", "/containers/create", "Content-Length: 0\r\n")
+        .is_error(502);
+    assert_eq!(
+        upstream.connections(),
+        1,
+        "what may have been done is not done twice"
+    );
+}
+
+#[test]
+fn interim_answers_and_expectations() {
+    let upstream = Upstream::start(|mut connection| {
+        let length = field(&connection.head, "content-length")
+            .unwrap_or("0")
+            .parse()
+            .unwrap();
+        connection.send("HTTP/1.1 100 Continue\r\n\r\n");
+        let body = connection.exactly(length);
+        connection.send("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n");
+        connection.send(format!(
+            "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n",
+            body.len()
+        ));
+        connection.send(body);
+        connection.next_head();
+    });
+    let agent = before(&upstream);
+    let mut client = Client::connect(&agent);
+    client.send(head(
+        "POST",
+        "/test",
+        "Expect: 100-continue\r\nContent-Length: 5\r\n",
+    ));
+    assert_eq!(status(&client.answer_head()), 100);
+    client.send("hello");
+    assert_eq!(status(&client.answer_head()), 103);
+    assert_eq!(client.answer("POST").text(), "hello");
+
+    // An HTTP/1.0 client knows no interim answers.
+    let mut client = Client::connect(&agent);
+    let old = head("POST", "/test", "Content-Length: 5\r\n").replace("HTTP/1.1", "HTTP/1.0");
+    client.send(old + "hello");
+    assert_eq!(status(&client.answer_head()), 200);
+    assert_eq!(client.rest().0, b"hello");
+}
+
+#[test]
+fn a_final_answer_instead_of_the_100_ends_the_connection() {
+    let upstream = Upstream::start(|mut connection| {
+        connection.send("HTTP/1.1 417 Expectation Failed\r\nContent-Length: 2\r\n\r\nno");
+        connection.next_head();
+    });
+    let agent = before(&upstream);
+    let mut client = Client::connect(&agent);
+    client.send(head(
+        "POST",
+        "/test",
+        "Expect: 100-continue\r\nContent-Length: 5\r\n",
+    ));
+    let answer = client.answer("POST");
+    assert_eq!((answer.status, answer.text()), (417, "no".into()));
+    assert_eq!(client.rest(), (vec![], End::Clean));
+}
+
+#[test]
+fn answers_without_a_body_keep_the_connection() {
+    let upstream = Upstream::start(|mut connection| {
+        loop {
+            let answer = match connection.head.split(' ').nth(1) {
+                Some("/204") => "HTTP/1.1 204 No Content\r\n\r\n",
+                Some("/304") => "HTTP/1.1 304 Not Modified\r\nContent-Length: 7\r\n\r\n",
+                Some("/head") => "HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\n",
+                Some("/chunked-head") => "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+                Some(_) => OK,
+                None => return,
+            };
+            connection.send(answer);
+            connection.next_head();
+        }
+    });
+    let agent = before(&upstream);
+    let mut client = Client::connect(&agent);
+    for (method, target, status) in [
+        ("GET", "/204", 204),
+        ("GET", "/304", 304),
+        ("HEAD", "/head", 200),
+        ("HEAD", "/chunked-head", 200),
+        ("GET", "/test", 200),
+    ] {
+        let answer = client.ask(method, target, "");
+        assert_eq!(answer.status, status, "{method} {target}: {}", answer.head);
+    }
+    assert_eq!(client.ask("GET", "/test", "").text(), "ok");
+    assert_eq!(upstream.connections(), 1);
+}
+
+/// A source is read only when its destination has room.
+#[test]
+fn a_reader_that_stops_holds_the_writer_back() {
+    const SENT: usize = 64 << 20;
+    let upstream = Upstream::start(|mut connection| {
+        connection.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {SENT}\r\n\r\n"));
+        connection.send(noise(SENT));
+        connection.next_head();
+    });
+    let agent = before(&upstream);
+    let idle = agent.memory();
+    let mut client = Client::connect(&agent);
+    client.send(head("GET", "/test", ""));
+    client.answer_head();
+    std::thread::sleep(Duration::from_secs(1));
+    let ticks = agent.ticks();
+    std::thread::sleep(Duration::from_secs(1));
+    assert!(
+        agent.ticks() - ticks < 20,
+        "it spins while the client does not read"
+    );
+    assert!(
+        agent.memory() < idle + 4096,
+        "{} KiB, {idle} before",
+        agent.memory()
+    );
+    assert_eq!(sha256(&client.exactly(SENT)), sha256(&noise(SENT)));
+
+    // The other way: an engine that does not read.
+    let upstream = Upstream::start(|mut connection| {
+        std::thread::sleep(Duration::from_secs(2));
+        let body = connection.exactly(SENT);
+        let sum = sha256(&body);
+        connection.send(format!(
+            "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{sum}",
+            sum.len()
+        ));
+    });
+    let agent = before(&upstream);
+    let mut client = Client::connect(&agent);
+    client.send(head(
+        "POST",
+        "/test",
+        &format!("Content-Length: {SENT}\r\n"),
+    ));
+    client.send(noise(SENT));
+    assert!(
+        agent.memory() < idle + 4096,
+        "{} KiB, {idle} before",
+        agent.memory()
+    );
+    assert_eq!(client.answer("POST").text(), sha256(&noise(SENT)));
+}
+
+/// A reader that has stopped, behind it an engine that has closed: nothing to do, so nothing is done.
+#[test]
+fn a_closed_engine_behind_a_reader_that_stopped_costs_nothing() {
+    let upstream = Upstream::start(|mut connection| {
+        connection.send("HTTP/1.1 200 OK\r\n\r\n");
+        connection.send(noise(32 << 20));
+    });
+    let agent = before(&upstream);
+    let mut client = Client::connect(&agent);
+    client.send(head("GET", "/test", ""));
+    client.answer_head();
+    std::thread::sleep(Duration::from_secs(1));
+    let ticks = agent.ticks();
+    std::thread::sleep(Duration::from_secs(1));
+    assert!(agent.ticks() - ticks < 20, "it spins");
+    assert_eq!(client.rest().0.len(), 32 << 20);
+}
+
+#[test]
+fn no_engine_is_a_502_and_recovers_by_itself() {
+    let upstream = Upstream::answering(OK);
+    let agent = before(&upstream);
+    let mut client = Client::connect(&agent);
+    assert_eq!(client.ask("GET", "/test", "").status, 200);
+    upstream.remove_socket();
+    // A kept connection may live on in the script; a new client finds no engine.
+    let answer = Client::connect(&agent).ask("GET", "/test", "");
+    answer.is_error(502);
+    assert!(
+        answer.text().contains("docker.sock"),
+        "the message does not name the socket: {}",
+        answer.text()
+    );
+    upstream.listen_again();
+    assert!(eventually(|| Client::connect(&agent)
+        .ask("GET", "/test", "")
+        .status
+        == 200));
+}
+
+#[test]
+fn a_restarted_engine_is_used_by_the_next_request() {
+    let upstream = Upstream::answering_until_replaced(OK);
+    let agent = before(&upstream);
+    let mut client = Client::connect(&agent);
+    assert_eq!(client.ask("GET", "/test", "").status, 200);
+    upstream.replace_socket();
+    // The same client, on the same connection.
+    assert_eq!(client.ask("GET", "/test", "").status, 200);
+    assert_eq!(upstream.connections(), 2);
+}
