@@ -104,7 +104,7 @@ fn server_config(shown: Arc<Shown>) -> Result<ServerConfig, TlsError> {
         .with_protocol_versions(VERSIONS)?
         .with_no_client_auth()
         .with_cert_resolver(shown);
-    config.alpn_protocols = vec![ALPN.to_vec()];
+    config.alpn_protocols = ALPN.map(<[u8]>::to_vec).to_vec();
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.ticketer = Arc::new(Tickets::new()?);
     // One ticket resumes a session as well as two do, and costs half the bytes and sealing.

@@ -37,8 +37,9 @@ pub use lookups::LOOKUP_TIME;
 pub use root::{Root, root_certificate};
 pub use trust::client_config;
 
-/// The one protocol that is spoken over TLS. A client that offers none is taken to mean it.
-const ALPN: &[u8] = b"http/1.1";
+/// The protocols that are spoken over TLS (RFC 7301 §6), the better one first. A client that
+/// offers none is taken to mean one of them; `curl --http1.0` offers nothing but the second.
+const ALPN: [&[u8]; 2] = [b"http/1.1", b"http/1.0"];
 
 /// The protocol versions of servers and clients.
 static VERSIONS: &[&SupportedProtocolVersion] = &[&TLS13, &TLS12];

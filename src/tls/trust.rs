@@ -24,7 +24,11 @@ pub fn client_config(ca: Option<&Path>) -> Result<Arc<ClientConfig>, TlsError> {
         .with_protocol_versions(VERSIONS)?
         .with_root_certificates(trusted(ca)?)
         .with_no_client_auth();
-    config.alpn_protocols = vec![ALPN.to_vec()];
+    config.alpn_protocols = ALPN
+        .first()
+        .map(|protocol| protocol.to_vec())
+        .into_iter()
+        .collect();
     config.resumption = Resumption::in_memory_sessions(RESUMABLE_MASTERS);
     Ok(Arc::new(config))
 }

@@ -278,12 +278,17 @@ fn a_root_made_here_is_valid_for_3560_days() {
 }
 
 #[test]
-fn http_1_1_is_the_only_protocol_and_may_be_left_unsaid() {
+fn http_1_is_the_only_protocol_and_may_be_left_unsaid() {
     let dir = Scratch::new();
     let server = start(&plain_settings(), &dir);
     let (accepted, said) = s_client("-alpn h2,http/1.1", server.port(), &dir);
     assert!(
         accepted && said.contains("ALPN protocol: http/1.1"),
+        "{said}"
+    );
+    let (accepted, said) = s_client("-alpn http/1.0", server.port(), &dir);
+    assert!(
+        accepted && said.contains("ALPN protocol: http/1.0"),
         "{said}"
     );
     let (accepted, said) = s_client("", server.port(), &dir);
