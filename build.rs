@@ -1,6 +1,6 @@
 //! What is made at build time: the root certificate that the agent carries, and the build's time.
 //!
-//! Without a wish of the builder's it is the checkout's own root, made once (`build/kept.rs`). With
+//! Without a wish of the builder's it is the checkout's own root, made once (`src/tls/kept.rs`). With
 //! `HAVEN_ROOT_CERT` and `HAVEN_ROOT_KEY` (PEM files) it is that one, so that a manager and its
 //! agents share it.
 
@@ -18,7 +18,7 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 #[path = "src/tls/der.rs"]
 #[allow(dead_code, reason = "the agent writes DER as well")]
 mod der;
-#[path = "build/kept.rs"]
+#[path = "src/tls/kept.rs"]
 mod kept;
 #[path = "src/tls/keyform.rs"]
 mod keyform;

@@ -9,7 +9,7 @@ use std::thread;
 
 use crate::support::{Scratch, must, text};
 
-#[path = "../../build/kept.rs"]
+#[path = "../../src/tls/kept.rs"]
 mod kept;
 
 /// The machine that builds, and another that is built for.
