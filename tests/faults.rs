@@ -28,6 +28,8 @@ fn nonsense_instead_of_an_answer_is_a_502() {
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\nab",
         "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n",
     ] {
+        // Shown with a failure.
+        println!("--- {nonsense:?}");
         let upstream = Upstream::answering_once(nonsense);
         let agent = before(&upstream);
         let mut client = Client::connect(&agent);

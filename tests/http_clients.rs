@@ -365,6 +365,8 @@ fn malformed_requests_are_refused_in_dockers_form() {
         ("not HTTP", "\x16\x03\x01 nonsense\r\n\r\n".to_owned()),
     ];
     for (what, request) in cases {
+        // Shown with a failure.
+        println!("--- {what}");
         let mut client = Client::connect(&agent);
         client.send(request);
         let answer = client.answer("GET");
@@ -394,6 +396,7 @@ fn malformed_requests_are_refused_in_dockers_form() {
         ("longer than it says", "1\r\nab\r\n0\r\n\r\n"),
         ("too large", "fffffffffffffffff\r\n"),
     ] {
+        println!("--- {what}");
         let mut client = Client::connect(&agent);
         client.send(
             head("POST", "/test", "Transfer-Encoding: chunked\r\n")

@@ -150,7 +150,7 @@ fn a_client_that_goes_away_ends_its_stream_at_docker() {
         connection.rest();
     });
     let agent = Setup::new().docker(&upstream.socket()).start();
-    let before = agent.descriptors();
+    let before = agent.sockets();
     let mut waiting = Client::connect(&agent);
     waiting.send(head("POST", "/wait", "Content-Length: 0\r\n"));
     let mut events = Client::connect(&agent);
@@ -161,9 +161,9 @@ fn a_client_that_goes_away_ends_its_stream_at_docker() {
     drop((waiting, events, tunnel));
     upstream.wait_until_idle();
     assert!(
-        eventually(|| agent.descriptors() == before),
-        "{} descriptors, {before} before",
-        agent.descriptors()
+        eventually(|| agent.sockets() == before),
+        "{} sockets, {before} before",
+        agent.sockets()
     );
 }
 
@@ -349,31 +349,33 @@ fn logs_of_the_real_engine_outlive_the_timeouts() {
 fn clients_of_the_real_engine_that_are_killed_leave_nothing() {
     let Some(scope) = docker() else { return };
     let agent = Agent::start();
-    let before = agent.descriptors();
+    let before = agent.sockets();
     let name = scope.sleeper("left");
     let through = Cli::through(&clis()[0], &agent);
     let mut running: Vec<_> = [
         &["events"][..],
         &["logs", "-f", &name],
         &["stats", &name],
-        &["attach", "--no-stdin", &name],
-        &["exec", &name, "sleep", "500"],
+        // With their input open: one that was closed before is not told apart from a client that has only
+        // that to say, here as at dockerd itself.
+        &["attach", &name],
+        &["exec", "-i", &name, "sleep", "500"],
         &["wait", &name],
     ]
     .iter()
     .map(|args| through.start(args))
     .collect();
-    // Each has its stream to Docker: one descriptor there and one here.
+    // Each has its stream to Docker: one socket there and one here.
     assert!(
-        eventually(|| agent.descriptors() >= before + 2 * running.len()),
+        eventually(|| agent.sockets() >= before + 2 * running.len()),
         "{}",
-        agent.descriptors()
+        agent.sockets()
     );
     running.iter_mut().for_each(|client| client.kill());
     assert!(
-        eventually(|| agent.descriptors() == before),
-        "{} descriptors, {before} before",
-        agent.descriptors()
+        eventually(|| agent.sockets() == before),
+        "{} sockets, {before} before",
+        agent.sockets()
     );
 }
 
@@ -381,7 +383,7 @@ fn clients_of_the_real_engine_that_are_killed_leave_nothing() {
 fn many_clients_come_and_go() {
     let upstream = Upstream::answering("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
     let agent = Setup::new().docker(&upstream.socket()).start();
-    let before = agent.descriptors();
+    let before = agent.sockets();
     let mut clients: Vec<_> = (0..100).map(|_| Client::connect(&agent)).collect();
     for client in &mut clients {
         client.send(format!(
@@ -394,9 +396,9 @@ fn many_clients_come_and_go() {
     }
     drop(clients);
     assert!(
-        eventually(|| agent.descriptors() == before),
-        "{} descriptors, {before} before",
-        agent.descriptors()
+        eventually(|| agent.sockets() == before),
+        "{} sockets, {before} before",
+        agent.sockets()
     );
     upstream.wait_until_idle();
 }
