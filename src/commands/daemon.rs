@@ -6,6 +6,7 @@ use crate::config::Config;
 use crate::log::Sink;
 use crate::proxy::Proxy;
 use crate::report::{self, Reporter};
+use crate::service;
 use crate::sys::signal::Signals;
 use crate::tls::{self, Identity};
 use std::process::ExitCode;
@@ -28,6 +29,7 @@ pub fn run(config: Config) -> Result<ExitCode, Failure> {
     let reporter = Reporter::spawn(settings, zone, identity.clone())
         .map_err(|error| Failure::Io("the reporter thread cannot be started", error))?;
     let tls = identity.map(|identity| identity.server_config());
+    service::ready(&config.listen_why);
     let outcome = proxy.run(&config, tls, auth, signals);
     reporter.stop();
     outcome?;

@@ -172,7 +172,7 @@ impl Proxy {
             mailboxes: Mutex::new(Vec::new()),
         });
         let supervisor = Supervisor::new(signals, &config.docker, config.exit_on_stale_socket);
-        run_workers(&shared, self.listener.as_ref(), supervisor, config.workers)
+        run_workers(&shared, self.listener, supervisor, config.workers)
     }
 }
 
@@ -205,12 +205,12 @@ fn max_connections(configured: Option<usize>, descriptors: u64) -> usize {
 
 fn run_workers(
     shared: &Arc<Shared>,
-    listener: Option<&Arc<Listener>>,
+    listener: Option<Arc<Listener>>,
     supervisor: Supervisor,
     count: usize,
 ) -> Result<(), ProxyError> {
     let worker = |supervisor| {
-        let worker = Worker::new(Arc::clone(shared), listener.cloned(), supervisor)
+        let worker = Worker::new(Arc::clone(shared), listener.clone(), supervisor)
             .map_err(ProxyError::Start)?;
         let mut mailboxes = shared
             .mailboxes
@@ -229,6 +229,8 @@ fn run_workers(
             .map_err(ProxyError::Start)?;
         others.push(thread);
     }
+    // The loops' own shares are the last: the port closes when they drain.
+    drop(listener);
     let outcome = first.run().map_err(ProxyError::Loop);
     if outcome.is_err() {
         shared.tell_all(|| Message::Stop);

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use crate::docker::{Endpoint, stale_mount};
+use crate::service;
 use crate::sys::signal::Signals;
 
 /// Between two looks at a mounted socket.
@@ -87,6 +88,7 @@ impl Supervisor {
             ::log::warn!("{signal} again: ending at once");
             return Order::Stop;
         }
+        service::stopping();
         ::log::info!("{signal}: ending when the present requests have; once more ends at once");
         Order::Drain
     }

@@ -24,11 +24,7 @@ pub fn client_config(ca: Option<&Path>) -> Result<Arc<ClientConfig>, TlsError> {
         .with_protocol_versions(VERSIONS)?
         .with_root_certificates(trusted(ca)?)
         .with_no_client_auth();
-    config.alpn_protocols = ALPN
-        .first()
-        .map(|protocol| protocol.to_vec())
-        .into_iter()
-        .collect();
+    config.alpn_protocols = ALPN.map(<[u8]>::to_vec).to_vec();
     config.resumption = Resumption::in_memory_sessions(RESUMABLE_MASTERS);
     Ok(Arc::new(config))
 }
