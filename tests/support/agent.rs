@@ -28,6 +28,9 @@ pub fn binary() -> PathBuf {
     }
 }
 
+/// In the place of the configuration files that this machine may have.
+const NO_SETTINGS: [&str; 2] = ["--config", "/dev/null"];
+
 /// How an agent is started.
 pub struct Setup {
     docker: Option<PathBuf>,
@@ -85,7 +88,10 @@ impl Setup {
     pub fn spawn(self) -> (Running, TempDir) {
         let home = TempDir::new("home");
         let mut command = clean(binary());
-        command.arg("daemon").arg("--listen").arg(&self.listen);
+        command
+            .args(NO_SETTINGS)
+            .arg("daemon")
+            .args(["--listen", &self.listen]);
         if let Some(socket) = &self.docker {
             command
                 .arg("--docker")
@@ -125,7 +131,7 @@ impl Setup {
 #[track_caller]
 pub fn root_pem() -> String {
     let mut command = clean(binary());
-    run(command.arg("root-cert").env_remove("XDG_CONFIG_HOME"), b"").ok()
+    run(command.args(NO_SETTINGS).arg("root-cert"), b"").ok()
 }
 
 /// A running agent; killed when dropped, its log shown when the test failed.
