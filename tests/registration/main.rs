@@ -3,6 +3,7 @@
 
 mod daemon;
 mod docker;
+mod heads;
 mod receiver;
 #[path = "../support/mod.rs"]
 mod support;
