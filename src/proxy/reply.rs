@@ -101,7 +101,7 @@ mod tests {
     fn a_reply_is_dockers_json() {
         assert_eq!(
             written(&Reply::new(502, "a \"b\" \\ \n c"), true, true),
-            "HTTP/1.1 502 Bad Gateway\r\nContent-Type: application/json\r\nContent-Length: 36\r\n\
+            "HTTP/1.1 502 Bad Gateway\r\nContent-Type: application/json\r\nContent-Length: 34\r\n\
              Connection: close\r\n\r\n{\"message\":\"a \\\"b\\\" \\\\ \\u000a c\"}\n"
         );
     }

@@ -257,7 +257,7 @@ impl Worker {
         if outcome.is_err() {
             session.conn_mut().abandon();
         }
-        if let Some(access) = session.conn_mut().take_access() {
+        while let Some(access) = session.conn_mut().take_access() {
             log_access(peer, &access, self.now);
         }
         match outcome {

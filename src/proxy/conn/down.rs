@@ -95,7 +95,14 @@ impl Conn {
             }
             Down::Body(Body::UntilClose, Coding::Identity) => self.answer_done(now),
             Down::Body(..) => self.close(Close::Cut("Docker cut its answer short")),
-            Down::Tunnel(flow) => flow.end(),
+            Down::Tunnel(flow) => {
+                flow.end();
+                // What the client still sends is read and dropped, so that it gets to the rest.
+                if let Up::Tunnel(flow) = &mut self.up {
+                    flow.abandon();
+                    self.to_docker.clear();
+                }
+            }
         }
     }
 
@@ -137,7 +144,10 @@ impl Conn {
             return;
         };
         if head.is_interim() {
-            exchange.awaits_continue &= head.status != 100;
+            if head.status == 100 {
+                exchange.awaits_continue = false;
+                self.since = now; // the wait for the client's body begins here
+            }
             self.down = Down::Head(HeadFinder::default());
             // RFC 9110 §15.2: none to an HTTP/1.0 client.
             if exchange.version == Version::Http11 {
@@ -177,8 +187,7 @@ impl Conn {
             (framing, _) => framing,
         };
         self.docker_closes = !head.keep_alive;
-        self.last_answer |= self.draining
-            || self.client_done
+        self.last_answer = self.is_last_answer()
             || !exchange.keep_alive
             || exchange.awaits_continue
             || framing == Framing::UntilClose
@@ -204,10 +213,11 @@ impl Conn {
 
     fn open_tunnel(&mut self) {
         self.last_answer = true;
-        // A request body that is still coming would be taken for the stream.
-        self.up = match self.up {
-            Up::Done if self.client_done => Up::Tunnel(Flow::Draining),
-            _ => Up::Tunnel(Flow::Open),
+        // What is still to come of a request's body is taken for the stream, as Docker takes it.
+        self.up = match self.upstream {
+            Upstream::Open { deaf: false, .. } if self.client_done => Up::Tunnel(Flow::Draining),
+            Upstream::Open { deaf: false, .. } => Up::Tunnel(Flow::Open),
+            _ => Up::Tunnel(Flow::Shut),
         };
         self.down = Down::Tunnel(Flow::Open);
     }

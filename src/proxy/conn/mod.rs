@@ -18,14 +18,18 @@
 //! [`Conn::wants`] and [`Conn::deadline`]. Time is an argument. Nothing is forwarded before its
 //! verdict: a request's canonical form stays inside [`Up`] until it may pass.
 
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use crate::buf::{Buf, CHUNK};
 use crate::http::body::{Body, Coding, Framing};
-use crate::http::head::{HeadFinder, MAX_HEAD, RequestHead};
+use crate::http::head::{HeadFinder, MAX_HEAD, RequestHead, Version};
 mod down;
 mod exchange;
 mod up;
+
+#[cfg(test)]
+mod tests;
 
 pub use exchange::Access;
 use exchange::Exchange;
@@ -52,6 +56,10 @@ pub struct Times {
 
 /// How long a client that came just before the agent is to stop may wait with its request.
 const DRAIN_WAIT: Duration = Duration::from_secs(1);
+
+/// Exchanges that may finish before the shell asks for their records. Only requests that were
+/// sent ahead and are refused finish that fast, and nobody needs to be refused more often.
+const MAX_FINISHED: usize = 32;
 
 /// What the shell should watch for and do; computed from the state, never toggled.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -133,7 +141,8 @@ pub struct Conn {
     exchange: Option<Exchange>,
     to_docker: Outbox,
     to_client: Buf,
-    access: Option<Access>,
+    /// Finished exchanges that the shell has not yet asked for, at most [`MAX_FINISHED`].
+    finished: VecDeque<Access>,
     times: Times,
     /// Log safe methods too; otherwise their lines are not even made.
     log_reads: bool,
@@ -160,7 +169,7 @@ impl Conn {
             exchange: None,
             to_docker: Outbox::new(RequestHead::canonical_bound(MAX_HEAD) + CHUNK),
             to_client: Buf::new(RequestHead::canonical_bound(MAX_HEAD) + CHUNK),
-            access: None,
+            finished: VecDeque::new(),
             times,
             log_reads,
             draining: false,
@@ -177,14 +186,15 @@ impl Conn {
     /// The answer is complete. The next request may come, unless this was the last.
     fn answer_done(&mut self, now: Instant) {
         let whole = matches!(self.up, Up::Done);
-        if self.docker_closes || !whole {
-            self.upstream = Upstream::None;
-        }
-        if let Upstream::Open { used, .. } = &mut self.upstream {
-            *used = true;
-        }
+        self.upstream = match self.upstream {
+            Upstream::Open { deaf: false, .. } if whole && !self.docker_closes => Upstream::Open {
+                used: true,
+                deaf: false,
+            },
+            _ => Upstream::None,
+        };
         self.to_docker.clear();
-        if self.last_answer || self.client_done || self.draining || !whole {
+        if self.is_last_answer() || !whole {
             self.close(Close::Finished("the last answer is given"));
         } else {
             self.finish_exchange();
@@ -198,17 +208,29 @@ impl Conn {
     fn reply(&mut self, reply: &Reply, now: Instant) {
         let exchange = self.exchange.get_or_insert_with(|| Exchange::unread(now));
         exchange.status = reply.status;
-        self.last_answer |= self.draining || self.client_done || !exchange.keep_alive;
-        reply.write(&mut self.to_client, self.last_answer, !exchange.is_head);
+        // An HTTP/1.0 client would have to be told that the connection stays (RFC 9112 §9.3).
+        self.last_answer |= !exchange.keep_alive || exchange.version == Version::Http10;
+        let with_body = !exchange.is_head;
+        self.last_answer = self.is_last_answer();
+        reply.write(&mut self.to_client, self.last_answer, with_body);
         self.docker_closes = false;
         self.answer_done(now);
+    }
+
+    /// Whether no further request is taken after the one at hand.
+    fn is_last_answer(&self) -> bool {
+        self.last_answer
+            || self.draining
+            || self.client_done
+            || self.finished.len() + 1 >= MAX_FINISHED
     }
 
     /// The exchange cannot go on: say so while the client can still be told, else cut.
     fn give_up(&mut self, reply: Reply, why: &'static str, now: Instant) {
         self.upstream = Upstream::None;
         match self.down {
-            Down::Idle | Down::Head(_) if self.to_client.is_empty() => {
+            // At most an interim answer is still on its way to the client, and leaves room.
+            Down::Idle | Down::Head(_) => {
                 let unread = match &self.up {
                     Up::Connect(request) => Body::new(request.framing).is_some(),
                     up => !matches!(up, Up::Done),
@@ -237,7 +259,7 @@ impl Conn {
 
     fn finish_exchange(&mut self) {
         if let Some(exchange) = self.exchange.take() {
-            self.access = exchange.into_access();
+            self.finished.extend(exchange.into_access());
         }
     }
 
@@ -273,9 +295,9 @@ impl Conn {
         }
     }
 
-    /// The exchange that has just finished, once.
+    /// The oldest of the exchanges that have finished, each once: to be called until there is none.
     pub fn take_access(&mut self) -> Option<Access> {
-        self.access.take()
+        self.finished.pop_front()
     }
 
     /// Whether the connection has been turned into a stream.
@@ -380,11 +402,16 @@ impl Conn {
             (_, Down::Head(_)) if self.upstream == Upstream::None => {
                 Some((self.times.connect, Expiry::Connect))
             }
-            (Up::Body(..), Down::Head(_)) if self.to_docker.pending().is_empty() => {
-                Some((self.times.body, Expiry::Body))
-            }
+            (Up::Body(..), _) if self.client_is_due() => Some((self.times.body, Expiry::Body)),
             _ => None,
         }
+    }
+
+    /// Whether the next bytes of a request's body can come from nobody but the client: all that
+    /// came has gone on to Docker, and Docker has no `100` left to send.
+    fn client_is_due(&self) -> bool {
+        let awaits_continue = (self.exchange.as_ref()).is_some_and(|known| known.awaits_continue);
+        self.to_docker.pending().is_empty() && !awaits_continue
     }
 
     fn expire(&mut self, expiry: Expiry, now: Instant) {

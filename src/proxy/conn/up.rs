@@ -45,7 +45,10 @@ impl Conn {
                 self.client_done = true;
             }
             // RFC 8446 §6.1: the peer may still read. What has been asked whole is answered.
-            (Up::Auth(_) | Up::Connect(_) | Up::Done, true) => self.client_done = true,
+            (Up::Auth(_) | Up::Connect(_) | Up::Done | Up::Discard, true) => {
+                self.client_done = true;
+            }
+            (Up::Body(..), true) => self.body_ends_early(),
             (Up::Head(_), true) => self.close(Close::Finished("the client closed")),
             (Up::Closed, _) => {}
             // After its close_notify in a tunnel, TCP's end says nothing new; keepalive finds
@@ -53,6 +56,17 @@ impl Conn {
             (Up::Tunnel(_), false) if self.client_done => {}
             _ => self.close(Close::Gone("the client went away")),
         }
+    }
+
+    /// The rest of a body will never come. An answer that Docker has begun all the same goes on.
+    fn body_ends_early(&mut self) {
+        self.client_done = true;
+        if matches!(self.down, Down::Body(..)) {
+            self.up = Up::Discard;
+            return;
+        }
+        let text = "haven-agent: bad request: the body is shorter than announced";
+        self.give_up(Reply::new(400, text), "the body ended early", self.since);
     }
 
     /// The verdict that `judge` had to wait for.
@@ -139,8 +153,8 @@ impl Conn {
                 }
                 self.since = now;
                 match self.upstream {
-                    Upstream::Open { used, deaf: false } => self.send(request, used, now),
-                    _ => self.up = Up::Connect(request),
+                    Upstream::Open { used, .. } => self.send(request, used, now),
+                    Upstream::None => self.up = Up::Connect(request),
                 }
                 return;
             }

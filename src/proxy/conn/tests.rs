@@ -1,0 +1,10 @@
+//! The machine as its shell drives it: every case whole, byte by byte, and with trailing bytes.
+
+mod answers;
+mod case;
+mod ends;
+mod random;
+mod requests;
+mod shell;
+mod tunnels;
+mod upstream;
