@@ -33,3 +33,14 @@ find_cargo() {
     has cargo || export PATH="${CARGO_HOME:-$HOME/.cargo}/bin:$PATH"
     has cargo || fail "no cargo: install Rust with rustup (https://rustup.rs), toolchain $(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml) or later"
 }
+
+# This machine's architecture, as scripts/build names it.
+machine() {
+    case "$(uname -m)" in
+        i?86) echo i686 ;;
+        armv7* | armv8l) echo armv7 ;;
+        armv6*) echo armv6 ;;
+        arm64) echo aarch64 ;;
+        *) uname -m ;;
+    esac
+}
