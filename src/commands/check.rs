@@ -2,20 +2,14 @@
 
 use super::{Failure, begin, files, print};
 use crate::config::{Config, Master};
-use crate::http::client::{self, Request};
+use crate::http::client::Request;
 use crate::log::Sink;
-use crate::sys::stream::Stream;
+use crate::report::master::{self, RegisterError};
 use crate::tls::{self, Identity};
 use crate::{auth, docker};
-use rustls::pki_types::ServerName;
-use rustls::{ClientConnection, StreamOwned};
-use std::error::Error;
 use std::net::{SocketAddr, TcpListener};
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
 
-/// From the look-up of a master's name to its answer.
-const MASTER_TIMEOUT: Duration = Duration::from_secs(10);
 /// The most bytes of a master's answer.
 const MAX_ANSWER: usize = 1024 * 1024;
 
@@ -111,22 +105,9 @@ fn docker_answers(config: &Config) -> Outcome {
     ))
 }
 
-/// Connects and asks for the master's front page; any answer in HTTP is one.
+/// Asks for the master's front page; any answer in HTTP is one.
 fn master_answers(master: &Master, config: &Config) -> Outcome {
-    let answer = ask(master, config).map_err(|error| match tls::clock_hint() {
-        Some(hint) if master.tls => format!("{error}; {hint}"),
-        _ => error.to_string(),
-    })?;
-    Ok(format!("answers HTTP {answer} (nothing was registered)"))
-}
-
-fn ask(master: &Master, config: &Config) -> Result<u16, Box<dyn Error>> {
-    let target = format!("{}/", master.path);
-    let host = if master.host.contains(':') {
-        format!("[{}]:{}", master.host, master.port)
-    } else {
-        format!("{}:{}", master.host, master.port)
-    };
+    let (target, host) = (format!("{}/", master.path), master.authority());
     let request = Request {
         method: "GET",
         target: &target,
@@ -134,15 +115,13 @@ fn ask(master: &Master, config: &Config) -> Result<u16, Box<dyn Error>> {
         headers: &[],
         body: b"",
     };
-    let deadline = Instant::now() + MASTER_TIMEOUT;
-    let mut stream = Stream::tcp(&master.host, master.port, deadline)?;
-    let answer = if master.tls {
-        let trust = tls::client_config(config.ca.as_deref())?;
-        let name = ServerName::try_from(master.host.clone())?;
-        let mut stream = StreamOwned::new(ClientConnection::new(trust, name)?, stream);
-        client::exchange(&mut stream, &request, MAX_ANSWER)
-    } else {
-        client::exchange(&mut stream, &request, MAX_ANSWER)
-    };
-    Ok(answer?.status)
+    match master::exchange(master, config.ca.as_deref(), &request, MAX_ANSWER) {
+        Ok(answer) => Ok(format!(
+            "answers HTTP {} (nothing was registered)",
+            answer.status
+        )),
+        // Behind the master's URL the system's own words are enough.
+        Err(RegisterError::Connect(error)) => Err(error.to_string()),
+        Err(error) => Err(error.to_string()),
+    }
 }

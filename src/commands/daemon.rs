@@ -2,7 +2,7 @@
 
 use super::{Failure, begin};
 use crate::auth::Authenticator;
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::log::Sink;
 use crate::proxy::Proxy;
 use crate::report::{self, Reporter};
@@ -25,7 +25,10 @@ pub fn run(config: Config) -> Result<ExitCode, Failure> {
     let auth = Authenticator::start(config.users.clone())
         .map_err(|error| Failure::Io("the auth thread cannot be started", error))?;
     let proxy = Proxy::bind(&config)?;
-    let settings = report::Settings::from(&*config);
+    let mut settings = report::Settings::from(&*config);
+    // Where the kernel chose the port.
+    let bound = proxy.address().map(config::proxy_address);
+    settings.address = settings.address.or(bound);
     let reporter = Reporter::spawn(settings, zone, identity.clone())
         .map_err(|error| Failure::Io("the reporter thread cannot be started", error))?;
     let tls = identity.map(|identity| identity.server_config());

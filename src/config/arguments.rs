@@ -1,16 +1,19 @@
 //! The command line.
 //!
-//! Read from left to right as Python's argparse does: `-d X`, `-dX`, `-vvd X`, `--docker X`,
-//! `--docker=X`, flags before or after the command, `--` before words. A value that begins with a
-//! dash needs the form with `=` (or `-sVALUE`), so that a forgotten value does not swallow the next
-//! flag. One scan serves the parser and the wiping of secrets, so that both agree on what is one.
+//! pico-args takes the options from it. It knows neither `--docker=X` with any X, nor `-dX` and
+//! `-vvd X`, and takes whatever follows an option for its value; so [`normalise`] first writes each
+//! argument in one plain form. As with Python's argparse a value that begins with a dash needs the
+//! form with `=` (or `-sVALUE`), so that a forgotten value does not swallow the next flag. The
+//! wiping of secrets uses the same plain form, so that both agree on what is one.
 
 use super::Command;
 use super::error::ConfigError;
-use super::options::{self, Id, MAX_LOG_LEVEL, Opt, VERBOSE};
+use super::options::{self, Id, MAX_LOG_LEVEL, OPTIONS, Opt};
 use super::raw::Origin;
-use std::ffi::OsString;
-use std::os::unix::ffi::OsStrExt;
+use std::convert::Infallible;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::sync::LazyLock;
 
 /// The commands by name.
 pub const COMMANDS: [(&str, Command, &str); 5] = [
@@ -52,74 +55,39 @@ pub enum CommandLine {
     Run(Command, Vec<(Id, Origin, bool, String)>),
 }
 
-/// A part of one argument, in bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
-    /// The argument's index.
-    pub argument: usize,
-    /// Its first byte.
-    pub start: usize,
-    /// Behind its last byte.
-    pub end: usize,
-}
+/// The flags without a value, as they are written in the plain form.
+const FLAG_HELP: &str = "--help";
+const FLAG_VERSION: &str = "--version";
+const FLAG_VERBOSE: &str = "--verbose";
 
-/// A command line's parts.
-#[derive(Debug)]
-pub enum Token {
-    /// An option and where its value is.
-    Value {
-        /// Which.
-        option: &'static Opt,
-        /// As it is spelled, with its dashes.
-        spelled: String,
-        /// Whether that is its Spring name.
-        spring: bool,
-        /// Its value.
-        at: Place,
-    },
-    /// An option whose value is missing.
-    Missing(String),
-    /// One `-v` or `--verbose`.
-    Verbose,
-    /// `-h` or `--help`.
-    Help,
-    /// `-V` or `--version`.
-    Version,
-    /// A word: the command.
-    Word(usize),
-    /// A flag that there is not; without a value, which may be a secret.
-    Unknown(String),
-}
+/// What stands before each option's value in the plain form, in the order of the table.
+static NAMES: LazyLock<Vec<String>> = LazyLock::new(|| {
+    let names = OPTIONS.iter().map(|option| format!("--{}", option.flag()));
+    names.collect()
+});
+
+/// What a word begins with in the plain form, so that no word is taken for a flag.
+const WORD: u8 = b'=';
 
 /// What a command line asks for.
 pub fn parse(arguments: &[OsString]) -> Result<CommandLine, ConfigError> {
-    let mut command = None;
-    let mut flags = Vec::new();
+    let mut left = pico_args::Arguments::from_vec(normalise(arguments).plain);
+    if left.contains(FLAG_HELP) {
+        return Ok(CommandLine::Help);
+    }
+    if left.contains(FLAG_VERSION) {
+        return Ok(CommandLine::Version);
+    }
     let mut verbosity: u32 = 0;
-    let mut after_secret = false;
-    for token in scan(arguments) {
-        let was_secret = std::mem::take(&mut after_secret);
-        match token {
-            Token::Help => return Ok(CommandLine::Help),
-            Token::Version => return Ok(CommandLine::Version),
-            Token::Verbose => verbosity = verbosity.saturating_add(1),
-            Token::Missing(flag) => return usage(format!("{flag} needs a value")),
-            Token::Unknown(flag) => return usage(format!("unknown option {flag}")),
-            Token::Word(_) if command.is_some() || was_secret => {
-                return usage(unexpected(arguments, &token, was_secret));
-            }
-            Token::Word(index) => command = Some(self::command(arguments, index)?),
-            Token::Value {
-                option,
-                spelled,
-                spring,
-                at,
-            } => {
-                after_secret = option.secret;
-                let origin = Origin::Flag(spelled);
-                let value = text(arguments, at).ok_or(ConfigError::NotText(origin.clone()))?;
-                flags.push((option.id, origin, spring, value));
-            }
+    while left.contains(FLAG_VERBOSE) {
+        verbosity = verbosity.saturating_add(1);
+    }
+    let mut flags = Vec::new();
+    for (option, name) in OPTIONS.iter().zip(NAMES.iter()) {
+        let whole = |given: &OsStr| Ok::<_, Infallible>(given.as_bytes().to_vec());
+        let given = left.values_from_os_str(name.as_str(), whole);
+        for given in given.or_else(|error| usage(error.to_string()))? {
+            flags.push(setting(option, &given)?);
         }
     }
     if verbosity > 0 {
@@ -127,73 +95,100 @@ pub fn parse(arguments: &[OsString]) -> Result<CommandLine, ConfigError> {
         let value = verbosity.min(MAX_LOG_LEVEL).to_string();
         flags.push((Id::LogLevel, Origin::Flag(spelled), false, value));
     }
-    let command = command.unwrap_or(Command::Daemon);
-    Ok(CommandLine::Run(command, flags))
+    Ok(CommandLine::Run(command(left.finish())?, flags))
 }
 
 fn usage<T>(problem: String) -> Result<T, ConfigError> {
     Err(ConfigError::Usage(problem))
 }
 
-/// A word too many. One right behind a secret may be its second half, for want of quotes, and is
-/// not shown.
-fn unexpected(arguments: &[OsString], token: &Token, was_secret: bool) -> String {
-    match token {
-        Token::Word(index) if !was_secret => {
-            format!("unexpected argument {}", shown(arguments, *index))
-        }
-        _ => "unexpected argument behind a secret (does the secret need quotes?); \
-              a command goes before it"
-            .to_string(),
-    }
+/// What `given`, a flag as it was spelled with `=` and its value, sets.
+fn setting(option: &Opt, given: &[u8]) -> Result<(Id, Origin, bool, String), ConfigError> {
+    let mut parts = given.splitn(2, |&byte| byte == b'=');
+    let mut part = || parts.next().unwrap_or_default().to_vec();
+    let spelled = String::from_utf8_lossy(&part()).into_owned();
+    let spring = spelled
+        .strip_prefix("--")
+        .is_some_and(|name| name != option.flag());
+    let origin = Origin::Flag(spelled);
+    let value = String::from_utf8(part()).map_err(|_| ConfigError::NotText(origin.clone()))?;
+    Ok((option.id, origin, spring, value))
 }
 
-fn command(arguments: &[OsString], index: usize) -> Result<Command, ConfigError> {
-    let word = arguments.get(index).and_then(|word| word.to_str());
-    let known = COMMANDS.iter().find(|(name, ..)| Some(*name) == word);
-    if let Some((_, command, _)) = known {
+/// The command among what is `left` of the plain form: words, and what is wrong.
+fn command(left: Vec<OsString>) -> Result<Command, ConfigError> {
+    let mut command = None;
+    for part in left {
+        let text = part.to_string_lossy();
+        let Some(word) = text.strip_prefix(char::from(WORD)) else {
+            return usage(text.into_owned());
+        };
+        if command.is_some() {
+            return usage(format!("unexpected argument `{}`", word.escape_debug()));
+        }
+        command = Some(named(word)?);
+    }
+    Ok(command.unwrap_or(Command::Daemon))
+}
+
+fn named(word: &str) -> Result<Command, ConfigError> {
+    if let Some((_, command, _)) = COMMANDS.iter().find(|(name, ..)| *name == word) {
         return Ok(*command);
     }
     let names: Vec<&str> = COMMANDS.iter().map(|(name, ..)| *name).collect();
-    let word = shown(arguments, index);
     usage(format!(
-        "unknown command {word}: one of {}",
+        "unknown command `{}`: one of {}",
+        word.escape_debug(),
         names.join(", ")
     ))
 }
 
-fn shown(arguments: &[OsString], index: usize) -> String {
-    let word = arguments.get(index).map(|word| word.to_string_lossy());
-    format!("`{}`", word.unwrap_or_default().escape_debug())
+/// A command line in its plain form.
+#[derive(Default)]
+pub struct Normalised {
+    /// `--docker` and `-d=X` for `-dX`, `-d X`, …: an option, then the flag as it was spelled with
+    /// its value. `=X` for the word X. A flag without a value. Else, in words, what is wrong with
+    /// an argument, in its place.
+    plain: Vec<OsString>,
+    /// Where the arguments hold secrets: index of the argument, first byte, behind the last byte.
+    pub secrets: Vec<(usize, usize, usize)>,
+    /// Whether a secret was the last that was read.
+    after_secret: bool,
 }
 
-fn text(arguments: &[OsString], at: Place) -> Option<String> {
-    let bytes = arguments
-        .get(at.argument)?
-        .as_bytes()
-        .get(at.start..at.end)?;
-    String::from_utf8(bytes.to_vec()).ok()
-}
+/// A flag that takes a value, as it was spelled.
+type Flag = (&'static Opt, String);
 
-/// Takes a command line apart; never fails, and goes on behind what it does not know.
-pub fn scan(arguments: &[OsString]) -> Vec<Token> {
-    let mut tokens = Vec::new();
+/// Never fails, and goes on behind what it does not know.
+pub fn normalise(arguments: &[OsString]) -> Normalised {
+    let mut normalised = Normalised::default();
     let mut words_only = false;
     let mut index = 0;
     while let Some(argument) = arguments.get(index) {
         let bytes = argument.as_bytes();
+        let mut waiting = None;
         if words_only || !is_flag(bytes) {
-            tokens.push(Token::Word(index));
+            normalised.word(bytes);
         } else if bytes == b"--" {
             words_only = true;
         } else if let Some(long) = bytes.strip_prefix(b"--") {
-            index += scan_long(arguments, index, long, &mut tokens);
+            waiting = normalised.long(index, long);
         } else {
-            index += scan_short(arguments, index, &mut tokens);
+            waiting = normalised.short(index, bytes);
         }
         index += 1;
+        let Some((option, spelled)) = waiting else {
+            continue;
+        };
+        match arguments.get(index).map(|next| next.as_bytes()) {
+            Some(value) if !is_flag(value) => {
+                normalised.option((option, spelled), (index, 0), value);
+                index += 1;
+            }
+            _ => normalised.push(format!("{spelled} needs a value")),
+        }
     }
-    tokens
+    normalised
 }
 
 /// A lone dash is a word, and may be a value.
@@ -201,103 +196,83 @@ fn is_flag(argument: &[u8]) -> bool {
     argument.len() > 1 && argument.starts_with(b"-")
 }
 
-/// `--name`, `--name=value`; how many arguments it takes beyond its own.
-fn scan_long(arguments: &[OsString], index: usize, long: &[u8], tokens: &mut Vec<Token>) -> usize {
-    let equals = long.iter().position(|&byte| byte == b'=');
-    let name = String::from_utf8_lossy(long.get(..equals.unwrap_or(long.len())).unwrap_or(long));
-    let spelled = format!("--{name}");
-    let simple = match name.as_ref() {
-        "help" => Some(Token::Help),
-        "version" => Some(Token::Version),
-        VERBOSE => Some(Token::Verbose),
-        _ => None,
-    };
-    match (simple, options::by_flag(&name), equals) {
-        (Some(token), _, None) => tokens.push(token),
-        (None, Some((option, spring)), Some(equals)) => tokens.push(Token::Value {
-            option,
-            spelled,
-            spring,
-            at: Place {
-                argument: index,
-                start: "--".len() + equals + 1,
-                end: "--".len() + long.len(),
-            },
-        }),
-        (None, Some((option, spring)), None) => {
-            return scan_next(arguments, index + 1, option, spelled, spring, tokens);
-        }
-        _ => tokens.push(Token::Unknown(format!("{}", spelled.escape_debug()))),
+impl Normalised {
+    fn push(&mut self, part: impl Into<OsString>) {
+        self.plain.push(part.into());
+        self.after_secret = false;
     }
-    0
-}
 
-/// `-v`, `-vv`, `-dVALUE`, `-d=VALUE`, `-vvd VALUE`; how many arguments it takes beyond its own.
-fn scan_short(arguments: &[OsString], index: usize, tokens: &mut Vec<Token>) -> usize {
-    let bytes = arguments
-        .get(index)
-        .map_or(&b""[..], |argument| argument.as_bytes());
-    for (at, &byte) in bytes.iter().enumerate().skip(1) {
-        let spelled = format!("-{}", char::from(byte).escape_debug());
-        match options::by_letter(char::from(byte)) {
-            _ if byte == b'h' => tokens.push(Token::Help),
-            _ if byte == b'V' => tokens.push(Token::Version),
-            Some(option) if option.id == Id::LogLevel => tokens.push(Token::Verbose),
-            Some(option) if at + 1 == bytes.len() => {
-                return scan_next(arguments, index + 1, option, spelled, false, tokens);
+    /// A word right behind a secret may be its second half, for want of quotes, and is not shown.
+    fn word(&mut self, word: &[u8]) {
+        if self.after_secret {
+            self.push(
+                "unexpected argument behind a secret (does the secret need quotes?); \
+                 a command goes before it",
+            );
+        } else {
+            self.push(OsString::from_vec([&[WORD], word].concat()));
+        }
+    }
+
+    /// `value` is the end of an argument: `(index, first byte)`.
+    fn option(&mut self, (option, spelled): Flag, (index, start): (usize, usize), value: &[u8]) {
+        self.push(format!("--{}", option.flag()));
+        self.push(OsString::from_vec(
+            [spelled.as_bytes(), b"=", value].concat(),
+        ));
+        if option.secret {
+            self.secrets.push((index, start, start + value.len()));
+            self.after_secret = true;
+        }
+    }
+
+    /// `--name`, `--name=value`; gives the flag that waits for the next argument.
+    fn long(&mut self, index: usize, long: &[u8]) -> Option<Flag> {
+        let mut parts = long.splitn(2, |&byte| byte == b'=');
+        let name = String::from_utf8_lossy(parts.next().unwrap_or_default());
+        let value = parts.next();
+        let spelled = format!("--{name}");
+        match (options::by_flag(&name), value) {
+            (Some((option, _)), Some(value)) => {
+                let start = "--".len() + long.len() - value.len();
+                self.option((option, spelled), (index, start), value);
             }
-            Some(option) => {
-                let equals = usize::from(bytes.get(at + 1) == Some(&b'='));
-                tokens.push(Token::Value {
-                    option,
-                    spelled,
-                    spring: false,
-                    at: Place {
-                        argument: index,
-                        start: at + 1 + equals,
-                        end: bytes.len(),
-                    },
-                });
-                return 0;
+            (Some((option, _)), None) => return Some((option, spelled)),
+            (None, None) if [FLAG_HELP, FLAG_VERSION, FLAG_VERBOSE].contains(&spelled.as_str()) => {
+                self.push(spelled);
             }
-            None => {
+            // Without its value, which may be a secret.
+            _ => self.push(format!("unknown option {}", spelled.escape_debug())),
+        }
+        None
+    }
+
+    /// `-v`, `-vv`, `-dVALUE`, `-d=VALUE`, `-vvd VALUE`; gives the flag that waits for the next
+    /// argument.
+    fn short(&mut self, index: usize, bundle: &[u8]) -> Option<Flag> {
+        let mut rest = bundle.strip_prefix(b"-").unwrap_or_default();
+        while let Some((&byte, behind)) = rest.split_first() {
+            rest = behind;
+            let spelled = format!("-{}", char::from(byte).escape_debug());
+            match (byte, options::by_letter(char::from(byte))) {
+                (b'h', _) => self.push(FLAG_HELP),
+                (b'V', _) => self.push(FLAG_VERSION),
+                (_, Some(option)) if option.id == Id::LogLevel => self.push(FLAG_VERBOSE),
+                (_, Some(option)) if rest.is_empty() => return Some((option, spelled)),
+                (_, Some(option)) => {
+                    let value = rest.strip_prefix(b"=").unwrap_or(rest);
+                    let start = bundle.len() - value.len();
+                    self.option((option, spelled), (index, start), value);
+                    return None;
+                }
                 // The rest of the argument may be a value: it is neither shown nor read.
-                tokens.push(Token::Unknown(spelled));
-                return 0;
+                (_, None) => {
+                    self.push(format!("unknown option {spelled}"));
+                    return None;
+                }
             }
         }
-    }
-    0
-}
-
-/// An option whose value is the argument at `next`; how many arguments that takes.
-fn scan_next(
-    arguments: &[OsString],
-    next: usize,
-    option: &'static Opt,
-    spelled: String,
-    spring: bool,
-    tokens: &mut Vec<Token>,
-) -> usize {
-    match arguments.get(next) {
-        Some(value) if !is_flag(value.as_bytes()) => {
-            let at = Place {
-                argument: next,
-                start: 0,
-                end: value.len(),
-            };
-            tokens.push(Token::Value {
-                option,
-                spelled,
-                spring,
-                at,
-            });
-            1
-        }
-        _ => {
-            tokens.push(Token::Missing(spelled));
-            0
-        }
+        None
     }
 }
 
@@ -356,7 +331,12 @@ mod tests {
 
     #[test]
     fn help_and_version_end_the_reading() {
-        for line in [&["-h"][..], &["-vh"], &["check", "--help", "--nonsense"]] {
+        for line in [
+            &["-h"][..],
+            &["-vh"],
+            &["check", "--help", "--nonsense"],
+            &["--nonsense", "--help"],
+        ] {
             assert!(
                 matches!(parse(&args(line)), Ok(CommandLine::Help)),
                 "{line:?}"

@@ -18,7 +18,7 @@ mod table;
 
 pub use error::ConfigError;
 pub use help::help;
-pub use place::Master;
+pub use place::{Master, proxy_address};
 pub use raw::Surroundings;
 
 use crate::auth::Users;
@@ -66,7 +66,7 @@ pub struct Config {
     /// Between two reports.
     pub interval: Duration,
     /// Where the master reaches Docker on this node, as it is registered. None: not known, since
-    /// there is no proxy and Docker is a Unix socket.
+    /// there is no proxy and Docker is a Unix socket, or the kernel chooses the proxy's port.
     pub address: Option<String>,
     /// The form of the report's `time`.
     pub time_format: TimeFormat,

@@ -110,8 +110,6 @@ pub struct Opt {
 
 /// What every environment variable of the agent begins with.
 pub const ENV_PREFIX: &str = "HAVEN_AGENT_";
-/// The counted flag in its long form.
-pub const VERBOSE: &str = "verbose";
 /// The port of the proxy, unless another is given.
 pub const DEFAULT_PORT: u16 = 8771;
 /// The greatest `log_level`: DEBUG.

@@ -23,11 +23,17 @@ pub struct Master {
     pub path: String,
 }
 
+impl Master {
+    /// `host:port`, with brackets around an IPv6 address.
+    pub fn authority(&self) -> String {
+        join(&self.host, self.port)
+    }
+}
+
 impl fmt::Display for Master {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let scheme = if self.tls { "https" } else { "http" };
-        let authority = join(&self.host, self.port);
-        write!(f, "{scheme}://{authority}{}", self.path)
+        write!(f, "{scheme}://{}{}", self.authority(), self.path)
     }
 }
 
@@ -88,6 +94,12 @@ fn master(text: &str) -> Result<Master, String> {
 
 /// `host`, `host:port`, `[IPv6]` or `[IPv6]:port`.
 fn host_and_port(authority: &str) -> Result<(String, Option<u16>), String> {
+    if authority.contains('%') {
+        return Err(
+            "has a zone (%), which is not supported: give an address that needs none, or a name"
+                .to_string(),
+        );
+    }
     let (host, port) = match authority.strip_prefix('[') {
         Some(rest) => {
             let (host, behind) = rest.split_once(']').ok_or("has no closing bracket")?;
@@ -261,6 +273,16 @@ mod tests {
             ("::1", "`::1` needs brackets around its IPv6 address"),
             ("[::1", "`[::1` has no closing bracket"),
             ("[x]:1", "`[x]:1` has no IPv6 address in its brackets"),
+            (
+                "https://[fe80::1%eth0]:1/x",
+                "`https://[fe80::1%eth0]:1/x` has a zone (%), which is not supported: give an \
+                 address that needs none, or a name",
+            ),
+            (
+                "fe80::1%eth0",
+                "`fe80::1%eth0` has a zone (%), which is not supported: give an address that \
+                 needs none, or a name",
+            ),
             ("a b:1", "`a b:1` has a host that is none"),
             (
                 "http://x/a b",

@@ -314,12 +314,5 @@ pub fn world_readable(path: &Path) -> String {
 
 /// The byte ranges of `arguments` that hold secrets: (index, start, end).
 pub fn secret_ranges(arguments: &[OsString]) -> Vec<(usize, usize, usize)> {
-    let tokens = arguments::scan(arguments);
-    let secrets = tokens.into_iter().filter_map(|token| match token {
-        arguments::Token::Value { option, at, .. } if option.secret => {
-            Some((at.argument, at.start, at.end))
-        }
-        _ => None,
-    });
-    secrets.collect()
+    arguments::normalise(arguments).secrets
 }

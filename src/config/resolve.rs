@@ -202,9 +202,12 @@ fn address(
     if let Some(address) = parsed(raw, Id::Address, parse)? {
         return Ok(Some(address));
     }
-    let address = listen
-        .map(place::proxy_address)
-        .or_else(|| docker.authority());
+    let address = match listen {
+        // Which port that will be is known when it is bound.
+        Some(listen) if listen.port() == 0 => return Ok(None),
+        Some(listen) => Some(place::proxy_address(listen)),
+        None => docker.authority(),
+    };
     if address.is_none() && given(raw, Id::Master).is_some() {
         warnings.push(format!(
             "the proxy is off and Docker listens at {docker} alone: the master is told no address \

@@ -82,6 +82,8 @@ pub enum EndpointError {
     Port(String),
     /// An IPv6 address without brackets, or brackets around something else.
     Ipv6(String),
+    /// An IPv6 address with a zone (`%eth0`).
+    Zone(String),
     /// A host that cannot be one.
     Host(String),
 }
@@ -108,6 +110,11 @@ impl fmt::Display for EndpointError {
             EndpointError::Ipv6(text) => write!(
                 f,
                 "'{text}' is not an IPv6 address in brackets: give [address]:port"
+            ),
+            EndpointError::Zone(text) => write!(
+                f,
+                "'{text}' has a zone (%), which is not supported: \
+                 give an address that needs none, or a name"
             ),
             EndpointError::Host(host) => write!(f, "'{host}' is not a host name or address"),
         }
@@ -150,6 +157,9 @@ fn parse_unix(path: &str) -> Result<Endpoint, EndpointError> {
 
 /// Splits `host:port`, `[IPv6]:port`, and either without a port where `default_port` is given.
 fn parse_tcp(authority: &str, default_port: Option<u16>) -> Result<Endpoint, EndpointError> {
+    if authority.contains('%') {
+        return Err(EndpointError::Zone(authority.to_owned()));
+    }
     let (host, port) = match authority.strip_prefix('[') {
         Some(rest) => split_brackets(authority, rest)?,
         None => split_name(authority)?,
@@ -254,6 +264,9 @@ mod tests {
             ("[::1", "in brackets"),
             ("[::1]2375", "in brackets"),
             ("[host]:2375", "in brackets"),
+            ("[fe80::1%eth0]:2375", "has a zone (%), which is not"),
+            ("tcp://[fe80::1%25eth0]", "has a zone (%), which is not"),
+            ("fe80::1%eth0", "has a zone (%), which is not"),
         ] {
             let error = text.parse::<Endpoint>().unwrap_err().to_string();
             assert!(error.contains(reason), "{text}: {error}");

@@ -126,6 +126,7 @@ impl std::error::Error for ProxyError {}
 /// The proxy with its port, before anyone is served.
 pub struct Proxy {
     listener: Option<Arc<Listener>>,
+    address: Option<SocketAddr>,
 }
 
 impl Proxy {
@@ -140,11 +141,15 @@ impl Proxy {
             let listener = Listener::bind(address).map_err(failed)?;
             let bound = listener.address().map_err(failed)?;
             ::log::info!("proxy: listening on https://{bound}");
-            Ok(Arc::new(listener))
+            Ok((Arc::new(listener), bound))
         };
-        Ok(Proxy {
-            listener: config.listen.map(listen).transpose()?,
-        })
+        let (listener, address) = config.listen.map(listen).transpose()?.unzip();
+        Ok(Proxy { listener, address })
+    }
+
+    /// Where it listens, with the port that it really got; none while the proxy is off.
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.address
     }
 
     /// Runs until a signal has ended it; without a port it only waits for that signal. `signals`

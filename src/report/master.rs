@@ -22,6 +22,9 @@ pub const MAX_ANSWER: usize = 64 * 1024;
 /// The most bytes of the head of an answer that is read by minreq.
 const MAX_HEAD: usize = 16 * 1024;
 
+/// The status of a success that never has a body (RFC 9110 §15.3.5).
+const NO_CONTENT: u16 = 204;
+
 /// The most characters of an answer that are shown.
 const MAX_SHOWN: usize = 200;
 
@@ -68,41 +71,7 @@ pub enum RegisterError {
 
 impl fmt::Display for RegisterError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            RegisterError::Connect(error) => write!(f, "it cannot be reached: {error}"),
-            RegisterError::Untrusted(error) => write!(
-                f,
-                "its certificate is not trusted ({error}): give the certificate of the \
-                 authority that signed it as `ca`"
-            ),
-            RegisterError::Tls(error) => write!(f, "TLS failed: {error}"),
-            RegisterError::Trust(why) => f.write_str(why),
-            RegisterError::Exchange(error) => write!(f, "{error}"),
-            RegisterError::Secret { sent: true } => f.write_str(
-                "it answered 401: the secret is wrong. Set `secret` (dm.agent.notifier.secret) \
-                 to what the master has as dm.agent.notifier.secret",
-            ),
-            RegisterError::Secret { sent: false } => f.write_str(
-                "it answered 401: the secret is missing. Set `secret` (dm.agent.notifier.secret) \
-                 to what the master has as dm.agent.notifier.secret",
-            ),
-            RegisterError::NotUnderstood(words) => {
-                write!(
-                    f,
-                    "it answered 400, it did not understand the report{words}"
-                )
-            }
-            RegisterError::Redirect(status, target) => write!(
-                f,
-                "it answered {status}, a redirect to {target}, which is not followed: \
-                 set that as the master if it is one"
-            ),
-            RegisterError::Status(404, words) => write!(
-                f,
-                "it answered 404: is it a Haven manager, at the right port and path?{words}"
-            ),
-            RegisterError::Status(status, words) => write!(f, "it answered {status}{words}"),
-        }
+        f.write_str(&self.with_clock(tls::clock_hint()))
     }
 }
 
@@ -128,6 +97,46 @@ impl From<ClientError> for RegisterError {
 }
 
 impl RegisterError {
+    /// What went wrong, and `clock_hint` where that may be the reason.
+    fn with_clock(&self, clock_hint: Option<String>) -> String {
+        let what = self.what();
+        match (self, clock_hint) {
+            (RegisterError::Untrusted(_) | RegisterError::Tls(_), Some(hint)) => {
+                format!("{what}; {hint}")
+            }
+            _ => what,
+        }
+    }
+
+    fn what(&self) -> String {
+        match self {
+            RegisterError::Connect(error) => format!("it cannot be reached: {error}"),
+            RegisterError::Untrusted(error) => format!(
+                "its certificate is not trusted ({error}): give the certificate of the \
+                 authority that signed it as `ca`"
+            ),
+            RegisterError::Tls(error) => format!("TLS failed: {error}"),
+            RegisterError::Trust(why) => why.clone(),
+            RegisterError::Exchange(error) => error.to_string(),
+            RegisterError::Secret { sent } => format!(
+                "it answered 401: the secret is {}. Set `secret` (dm.agent.notifier.secret) \
+                 to what the master has as dm.agent.notifier.secret",
+                if *sent { "wrong" } else { "missing" }
+            ),
+            RegisterError::NotUnderstood(words) => {
+                format!("it answered 400, it did not understand the report{words}")
+            }
+            RegisterError::Redirect(status, target) => format!(
+                "it answered {status}, a redirect to {target}, which is not followed: \
+                 set that as the master if it is one"
+            ),
+            RegisterError::Status(404, words) => format!(
+                "it answered 404: is it a Haven manager, at the right port and path?{words}"
+            ),
+            RegisterError::Status(status, words) => format!("it answered {status}{words}"),
+        }
+    }
+
     /// The same for errors that an operator would call the same, whatever their details: a
     /// master's words may hold the time of day.
     pub fn kind(&self) -> Kind {
@@ -216,8 +225,8 @@ fn post_with_minreq(
     read_lazily(answer)
 }
 
-/// minreq takes a body that ends early for a shorter one, and text that is no status line for a
-/// 503; neither is an answer.
+/// minreq takes text that is no status line for a 503, and an answer that ends early, even inside
+/// its head, for a shorter one. None of these is an answer.
 fn read_lazily(answer: minreq::ResponseLazy) -> Result<Response, RegisterError> {
     let status @ 100..=599 = answer.status_code else {
         return Err(ClientError::NotHttp("a status that does not exist").into());
@@ -225,28 +234,55 @@ fn read_lazily(answer: minreq::ResponseLazy) -> Result<Response, RegisterError> 
     if answer.reason_phrase == "Server did not provide a status line" {
         return Err(ClientError::NotHttp("no status line").into());
     }
-    let headers = answer.headers.clone();
-    let mut body = Vec::new();
+    let mut response = Response {
+        status,
+        headers: answer.headers.clone(),
+        body: Vec::new(),
+    };
+    if head_size(&response) > MAX_HEAD {
+        return Err(ClientError::HeadTooLarge.into());
+    }
+    if status != NO_CONTENT {
+        read_body(answer, &mut response.body)?;
+    }
+    if is_cut_short(&response) {
+        return Err(ClientError::CutShort.into());
+    }
+    Ok(response)
+}
+
+/// At least what minreq has counted: where that is more than the limit, it has lost the limit.
+fn head_size(response: &Response) -> usize {
+    let sizes = response.headers.iter();
+    sizes
+        .map(|(name, value)| name.len() + ": ".len() + value.len() + "\r\n".len())
+        .sum()
+}
+
+fn read_body(answer: minreq::ResponseLazy, body: &mut Vec<u8>) -> Result<(), ClientError> {
     answer
         .take(MAX_ANSWER as u64 + 1)
-        .read_to_end(&mut body)
+        .read_to_end(body)
         .map_err(|error| match error.kind() {
             io::ErrorKind::TimedOut => ClientError::TimedOut,
             _ => ClientError::Receive(error),
         })?;
     if body.len() > MAX_ANSWER {
-        return Err(ClientError::BodyTooLarge(MAX_ANSWER).into());
+        return Err(ClientError::BodyTooLarge(MAX_ANSWER));
     }
-    let response = Response {
-        status,
-        headers,
-        body,
-    };
-    let promised = response.header("Content-Length");
-    if promised.is_some_and(|length| length.trim().parse() != Ok(response.body.len())) {
-        return Err(ClientError::CutShort.into());
+    Ok(())
+}
+
+/// Whether less came than the head says; or a success whose head does not say where the body ends
+/// (RFC 9112 §6.3), since then the line that would have said so may be missing. The end of a chunked
+/// body cannot be told from a connection's.
+fn is_cut_short(response: &Response) -> bool {
+    let success = (200..300).contains(&response.status) && response.status != NO_CONTENT;
+    let coding = response.header("Transfer-Encoding").map(str::trim);
+    match response.header("Content-Length") {
+        Some(length) => length.trim().parse() != Ok(response.body.len()),
+        None => success && !coding.is_some_and(|coding| coding.eq_ignore_ascii_case("chunked")),
     }
-    Ok(response)
 }
 
 fn minreq_error(error: minreq::Error) -> RegisterError {
@@ -258,13 +294,16 @@ fn minreq_error(error: minreq::Error) -> RegisterError {
         minreq::Error::HeadersOverflow | minreq::Error::StatusLineOverflow => {
             ClientError::HeadTooLarge.into()
         }
+        minreq::Error::MalformedContentLength => {
+            ClientError::NotHttp("a length that is no number").into()
+        }
         minreq::Error::InvalidUtf8InResponse => ClientError::NotHttp("no text").into(),
         other => RegisterError::Connect(io::Error::other(other.to_string())),
     }
 }
 
 fn post(master: &Master, target: &str, node: &Registration<'_>) -> Result<Response, RegisterError> {
-    let host = host_field(master);
+    let host = master.authority();
     let request = Request {
         method: "POST",
         target,
@@ -272,10 +311,22 @@ fn post(master: &Master, target: &str, node: &Registration<'_>) -> Result<Respon
         headers: &headers(node),
         body: node.json.as_bytes(),
     };
-    let tls = master
-        .tls
-        .then(|| tls_client(master, node.ca))
-        .transpose()?;
+    exchange(master, node.ca, &request, MAX_ANSWER)
+}
+
+/// Connects to `master` and asks `request`, all within [`ANSWER_TIMEOUT`]; `ca` as in
+/// [`Registration`]. An answer whose body is longer than `max_body` bytes is an error, one with a
+/// bad status is not.
+///
+/// # Errors
+/// There is no connection, no trust, or no whole answer.
+pub fn exchange(
+    master: &Master,
+    ca: Option<&Path>,
+    request: &Request<'_>,
+    max_body: usize,
+) -> Result<Response, RegisterError> {
+    let tls = master.tls.then(|| tls_client(master, ca)).transpose()?;
     let deadline = Instant::now() + ANSWER_TIMEOUT;
     let mut stream = Stream::tcp(&master.host, master.port, deadline).map_err(|error| {
         if matches!(
@@ -288,18 +339,10 @@ fn post(master: &Master, target: &str, node: &Registration<'_>) -> Result<Respon
         }
     })?;
     let response = match tls {
-        Some(tls) => client::exchange(&mut StreamOwned::new(tls, stream), &request, MAX_ANSWER),
-        None => client::exchange(&mut stream, &request, MAX_ANSWER),
+        Some(tls) => client::exchange(&mut StreamOwned::new(tls, stream), request, max_body),
+        None => client::exchange(&mut stream, request, max_body),
     };
     Ok(response?)
-}
-
-fn host_field(master: &Master) -> String {
-    if master.host.contains(':') {
-        format!("[{}]:{}", master.host, master.port)
-    } else {
-        format!("{}:{}", master.host, master.port)
-    }
 }
 
 /// Made anew for each registration, so that a replaced `ca` file is used by the next one.
@@ -429,6 +472,21 @@ mod tests {
         }
         let long = judge(&answer(500, &"x".repeat(9999)), false).unwrap_err();
         assert!(long.to_string().len() < 300);
+    }
+
+    #[test]
+    fn a_wrong_clock_is_named_where_tls_fails() {
+        use rustls::CertificateError::NotValidYet;
+        let hint = || Some("the clock is wrong".to_owned());
+        let untrusted = RegisterError::Untrusted(rustls::Error::InvalidCertificate(NotValidYet));
+        let failed = RegisterError::Tls(rustls::Error::DecryptError);
+        for error in [untrusted, failed] {
+            let text = error.with_clock(hint());
+            assert!(text.ends_with("; the clock is wrong"), "{text}");
+            assert_eq!(error.with_clock(None), error.to_string());
+        }
+        let refused = RegisterError::Connect(io::ErrorKind::ConnectionRefused.into());
+        assert_eq!(refused.with_clock(hint()), refused.to_string());
     }
 
     #[test]

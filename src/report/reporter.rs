@@ -228,10 +228,10 @@ impl Work {
             return;
         };
         match identity.refresh() {
-            Ok(anew) => {
+            Ok(change) => {
                 self.identity_trouble = None;
-                if anew {
-                    self.tell_certificate();
+                if let Some(change) = change {
+                    log::info!("the certificate was signed anew, {change}");
                 }
             }
             Err(error) => {
@@ -242,15 +242,6 @@ impl Work {
                 }
             }
         }
-    }
-
-    fn tell_certificate(&self) {
-        let addresses = tls::host_addresses(&self.settings.root_path).unwrap_or_default();
-        let addresses: Vec<_> = addresses.iter().map(ToString::to_string).collect();
-        log::info!(
-            "the certificate was signed anew, for the addresses {}",
-            addresses.join(", ")
-        );
     }
 }
 

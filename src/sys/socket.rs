@@ -79,6 +79,27 @@ fn peer_address(storage: &libc::sockaddr_storage) -> IpAddr {
     }
 }
 
+/// `path` as `connect(2)` takes it.
+///
+/// # Errors
+/// The path does not fit (`unix(7)`), or a zero byte would end it early.
+pub(super) fn unix_address(path: &Path) -> io::Result<libc::sockaddr_un> {
+    let bytes = path.as_os_str().as_bytes();
+    let mut address = libc::sockaddr_un {
+        sun_family: libc::AF_UNIX as libc::sa_family_t,
+        sun_path: [0; 108],
+    };
+    // The last byte stays the terminating zero.
+    if bytes.contains(&0) || bytes.len() >= address.sun_path.len() {
+        let text = "a socket's path has at most 107 bytes, none of them zero";
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+    }
+    for (place, byte) in address.sun_path.iter_mut().zip(bytes) {
+        *place = byte.cast_signed() as libc::c_char;
+    }
+    Ok(address)
+}
+
 /// Whether a connection is there already or still on its way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Progress {
@@ -98,18 +119,7 @@ impl Socket {
     /// Not there, not permitted, nobody listens; `WouldBlock` when its queue is full.
     pub fn connect_unix(path: &Path) -> io::Result<Socket> {
         let socket = Socket::new(libc::AF_UNIX)?;
-        // SAFETY: all-zero bytes are a valid sockaddr_un.
-        let mut address: libc::sockaddr_un = unsafe { mem::zeroed() };
-        address.sun_family = libc::AF_UNIX as libc::sa_family_t;
-        let bytes = path.as_os_str().as_bytes();
-        if bytes.contains(&0) || bytes.len() >= address.sun_path.len() {
-            let text = "a socket's path has at most 107 bytes, none of them zero";
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
-        }
-        for (place, byte) in address.sun_path.iter_mut().zip(bytes) {
-            *place = byte.cast_signed() as libc::c_char;
-        }
-        socket.connect(&address)?;
+        socket.connect(&unix_address(path)?)?;
         Ok(socket)
     }
 

@@ -1,10 +1,10 @@
 //! A blocking connection that ends at a deadline, however slowly its peer trickles.
 
 use super::cvt;
+use super::socket::unix_address;
 use std::io::{self, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -83,25 +83,6 @@ fn remaining(deadline: Instant) -> io::Result<Duration> {
         Some(left) if !left.is_zero() => Ok(left.max(SHORTEST_WAIT)),
         _ => Err(io::ErrorKind::TimedOut.into()),
     }
-}
-
-fn unix_address(path: &Path) -> io::Result<libc::sockaddr_un> {
-    let bytes = path.as_os_str().as_bytes();
-    let mut address = libc::sockaddr_un {
-        sun_family: libc::AF_UNIX as libc::sa_family_t,
-        sun_path: [0; 108],
-    };
-    // The last byte stays the terminating zero.
-    if bytes.len() >= address.sun_path.len() || bytes.contains(&0) {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidInput,
-            "the socket's path is longer than 107 bytes or holds a zero byte",
-        ));
-    }
-    for (to, from) in address.sun_path.iter_mut().zip(bytes) {
-        *to = *from as libc::c_char;
-    }
-    Ok(address)
 }
 
 impl Read for Stream {

@@ -11,6 +11,7 @@ use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::{CertifiedKey, SigningKey};
 use rustls::{InconsistentKeys, ServerConfig};
 
+use super::change::Change;
 use super::clock::WallClock;
 use super::error::TlsError;
 use super::files::PemFile;
@@ -64,21 +65,21 @@ impl Identity {
     }
 
     /// Looks for names and addresses that have changed, signs anew where they have, and says
-    /// whether it did. **Blocks** on DNS where the settings have names resolved, for up to
+    /// what then changed. **Blocks** on DNS where the settings have names resolved, for up to
     /// [`LOOKUP_TIME`](super::LOOKUP_TIME) and one look-up more.
     ///
     /// # Errors
     /// As [`Identity::new`]; the certificate so far stays.
-    pub fn refresh(&self) -> Result<bool, TlsError> {
+    pub fn refresh(&self) -> Result<Option<Change>, TlsError> {
         let Some(signed) = &self.signed else {
-            return Ok(false);
+            return Ok(None);
         };
         let mut signed = signed.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(certified) = signed.certify_if_changed()? else {
-            return Ok(false);
+        let Some((certified, change)) = signed.certify_if_changed()? else {
+            return Ok(None);
         };
         self.shown.show(certified);
-        Ok(true)
+        Ok(Some(change))
     }
 }
 
@@ -168,7 +169,7 @@ impl Signed {
     }
 
     /// A new certificate if the subjects are others than those of the last one.
-    fn certify_if_changed(&mut self) -> Result<Option<Arc<CertifiedKey>>, TlsError> {
+    fn certify_if_changed(&mut self) -> Result<Option<(Arc<CertifiedKey>, Change)>, TlsError> {
         let mut subjects = Subjects::gather(&self.settings, &self.configured)?;
         if self.settings.resolve {
             self.lookups.update(&subjects.addresses, net::name_of);
@@ -178,8 +179,9 @@ impl Signed {
             return Ok(None);
         }
         let certified = self.certify(&subjects)?;
+        let change = Change::new(&self.subjects, &subjects);
         self.subjects = subjects;
-        Ok(Some(certified))
+        Ok(Some((certified, change)))
     }
 }
 

@@ -14,6 +14,7 @@ use rustls::crypto::{CryptoProvider, ring};
 use rustls::version::{TLS12, TLS13};
 
 mod addresses;
+mod change;
 mod clock;
 mod der;
 mod error;
@@ -29,7 +30,8 @@ mod tickets;
 mod trust;
 mod x509;
 
-pub use addresses::{host_addresses, host_name, warning};
+pub use addresses::{host_name, warning};
+pub use change::Change;
 pub use clock::clock_hint;
 pub use error::TlsError;
 pub use identity::Identity;

@@ -63,6 +63,19 @@ fn the_java_agents_environment_registers_the_proxy() {
 }
 
 #[test]
+fn a_port_that_the_kernel_chose_is_the_one_registered() {
+    let receiver = Receiver::new(|_, stream| answer(stream, "200 OK"));
+    let agent = Setup::new()
+        .docker(Path::new(NO_DOCKER))
+        .listen("127.0.0.1:0")
+        .args(&["-m", &receiver.address.to_string()])
+        .start();
+    let received = receiver.next();
+    let address = format!(r#""address":"https://localhost:{}""#, agent.port);
+    assert!(received.body.contains(&address), "{}", received.body);
+}
+
+#[test]
 fn a_daemon_whose_master_hangs_ends_all_the_same() {
     let receiver = Receiver::new(|_, stream| {
         let _ = std::io::copy(stream, &mut std::io::sink());

@@ -1,8 +1,10 @@
 //! Registration against a master on a real socket that behaves, and misbehaves.
 #![allow(clippy::unwrap_used, reason = "a test fails by it")]
 
+mod certificate;
 mod daemon;
 mod docker;
+mod heads;
 mod receiver;
 #[path = "../support/mod.rs"]
 mod support;
