@@ -1,6 +1,12 @@
 //! The docker command through the agent: what it prints and how it exits is what the engine's own
 //! socket gives, for every docker command on `PATH`.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test fails by it"
+)]
+
 mod support;
 
 use support::docker::{Cli, IMAGE, engine_lock};

@@ -1,6 +1,12 @@
 //! What moves images, files and whole file systems through the agent: the docker command's long
 //! uploads and downloads, for every docker command on `PATH`.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test fails by it"
+)]
+
 mod support;
 
 use std::fs;

@@ -1,5 +1,11 @@
 //! Faults of Docker's side, by a scripted engine: what the client is told, and what it is not.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test fails by it"
+)]
+
 mod support;
 
 use std::time::Duration;

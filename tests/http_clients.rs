@@ -1,6 +1,12 @@
 //! curl, openssl's s_client and raw requests through the agent: what HTTP clients other than the
 //! docker command do, and what none should.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test fails by it"
+)]
+
 mod support;
 
 use std::fs;
@@ -463,9 +469,7 @@ fn docker_gets_the_canonical_form() {
         head.starts_with("GET /v1.41/test?a=b%20c&d HTTP/1.1\r\n"),
         "{head}"
     );
-    for kept in ["X-Kept: a, b\r\nX-Kept: c\r\n"] {
-        assert!(head.contains(kept), "{kept} is not in {head}");
-    }
+    assert!(head.contains("X-Kept: a, b\r\nX-Kept: c\r\n"), "{head}");
     let lower = head.to_lowercase();
     for dropped in [
         "authorization:",

@@ -1,6 +1,12 @@
 //! From start to end: what is said at the start, stopping with and without work under way, a port that
 //! is taken, and a Docker that comes and goes.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test fails by it"
+)]
+
 mod support;
 
 use std::io::{ErrorKind, Read, Write};

@@ -1,6 +1,12 @@
 //! Streams: they live as long as their ends do, through timeouts that are much shorter, end when an
 //! end goes, and are whole in both directions.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test fails by it"
+)]
+
 mod support;
 
 use std::time::Duration;
@@ -348,7 +354,7 @@ fn logs_of_the_real_engine_outlive_the_timeouts() {
 #[test]
 fn clients_of_the_real_engine_that_are_killed_leave_nothing() {
     let Some(scope) = docker() else { return };
-    let agent = Agent::start();
+    let agent = Setup::new().arg("-vv").start();
     let before = agent.sockets();
     let name = scope.sleeper("left");
     let through = Cli::through(&clis()[0], &agent);
@@ -371,12 +377,40 @@ fn clients_of_the_real_engine_that_are_killed_leave_nothing() {
         "{}",
         agent.sockets()
     );
-    running.iter_mut().for_each(|client| client.kill());
+    // By the signal first: reaping closes their input.
+    for client in &running {
+        client.signal("KILL");
+    }
+    assert!(
+        running
+            .iter_mut()
+            .all(|client| client.exit_within(support::PATIENCE).is_some())
+    );
     assert!(
         eventually(|| agent.sockets() == before),
         "{} sockets, {before} before",
         agent.sockets()
     );
+}
+
+/// A client that closed its input and then dies looks like one that waits for its answer: TCP keepalive
+/// tells them apart once the dead one's kernel has forgotten it (a minute on Linux).
+#[test]
+#[ignore = "takes more than a minute: scripts/test --all"]
+fn a_client_that_dies_behind_its_closed_input_is_found_by_keepalive() {
+    let upstream = Upstream::start(|mut connection| {
+        connection.send(SWITCHED);
+        connection.rest();
+        // Silent until the agent lets go: a write would find out at once.
+        support::within(support::PATIENCE * 3, || connection.is_abandoned());
+    });
+    let agent = Setup::new().docker(&upstream.socket()).start();
+    let before = agent.sockets();
+    let mut client = upgraded(&agent);
+    client.half_close();
+    drop(client);
+    assert!(support::within(support::PATIENCE * 3, || agent.sockets() == before));
+    upstream.wait_until_idle();
 }
 
 #[test]

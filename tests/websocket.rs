@@ -1,5 +1,11 @@
 //! Attaching by WebSocket, as the manager's terminal does, with a client library of its own.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test fails by it"
+)]
+
 mod support;
 
 use support::agent::{Agent, authorization};

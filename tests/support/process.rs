@@ -170,7 +170,7 @@ impl Running {
         );
     }
 
-    /// The exit status, once there is one within `bound`.
+    /// The exit status, once there is one within `bound`. The child's input stays as it is.
     pub fn exit_within(&mut self, bound: Duration) -> Option<ExitStatus> {
         let mut status = None;
         within(bound, || {

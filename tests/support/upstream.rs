@@ -66,6 +66,12 @@ impl Connection {
             .push(self.stream.try_clone().unwrap());
     }
 
+    /// Whether the agent has closed both directions. Nothing is sent to find out: the peer of a Unix socket
+    /// that is gone altogether makes even an empty write fail.
+    pub fn is_abandoned(&mut self) -> bool {
+        self.stream.write(&[]).is_err()
+    }
+
     pub fn half_close(&mut self) {
         let _ = self.stream.shutdown(Shutdown::Write);
     }
