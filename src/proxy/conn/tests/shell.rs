@@ -229,7 +229,7 @@ impl Shell {
         let hangs_up = !reads && !self.conn.is_tunnel();
         if self.client_ends && (reads || hangs_up) {
             self.client_shut = true;
-            if hangs_up || !(self.noticed && !self.told) || !self.conn.is_tunnel() {
+            if hangs_up || !self.noticed || self.told || !self.conn.is_tunnel() {
                 self.conn.client_eof(false);
             }
             return true;
