@@ -357,14 +357,18 @@ fn logs_of_the_real_engine_outlive_the_timeouts() {
 fn clients_of_the_real_engine_that_are_killed_leave_nothing() {
     let Some(scope) = docker() else { return };
     let agent = Setup::new().arg("-vv").start();
-    let name = scope.sleeper("left");
+    let name = scope.name("left");
+    let run = ["run", "-di", "--name", &name, "--network", "none", IMAGE];
+    scope
+        .cli()
+        .run(&[&run[..], &["sleep", "600"]].concat())
+        .ok();
     let through = Cli::through(&clis()[0], &agent);
     let mut running: Vec<_> = [
         &["events"][..],
         &["logs", "-f", &name],
         &["stats", &name],
-        // With their input open: one that was closed before is not told apart from a client that has only
-        // that to say, here as at dockerd itself.
+        // With their input open; what follows on one that is closed is shown below.
         &["attach", &name],
         &["exec", "-i", &name, "sleep", "500"],
         &["wait", &name],
