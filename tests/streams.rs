@@ -32,6 +32,9 @@ const SHORT: [&str; 8] = [
 /// Well past all of `SHORT`.
 const LONG: Duration = Duration::from_secs(4);
 
+/// Sockets of an agent without clients: the listener. Its reporter has one more now and then.
+const AT_REST: usize = 1;
+
 const UPGRADE: &str = "Connection: Upgrade\r\nUpgrade: tcp\r\nContent-Length: 0\r\n";
 const SWITCHED: &str = "HTTP/1.1 101 UPGRADED\r\nContent-Type: application/vnd.docker.raw-stream\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n";
 /// What dockerd answered before it knew upgrades, and does still without an offer.
@@ -156,7 +159,6 @@ fn a_client_that_goes_away_ends_its_stream_at_docker() {
         connection.rest();
     });
     let agent = Setup::new().docker(&upstream.socket()).start();
-    let before = agent.sockets();
     let mut waiting = Client::connect(&agent);
     waiting.send(head("POST", "/wait", "Content-Length: 0\r\n"));
     let mut events = Client::connect(&agent);
@@ -167,8 +169,8 @@ fn a_client_that_goes_away_ends_its_stream_at_docker() {
     drop((waiting, events, tunnel));
     upstream.wait_until_idle();
     assert!(
-        eventually(|| agent.sockets() == before),
-        "{} sockets, {before} before",
+        eventually(|| agent.sockets() == AT_REST),
+        "{} sockets, {AT_REST} at rest",
         agent.sockets()
     );
 }
@@ -355,7 +357,6 @@ fn logs_of_the_real_engine_outlive_the_timeouts() {
 fn clients_of_the_real_engine_that_are_killed_leave_nothing() {
     let Some(scope) = docker() else { return };
     let agent = Setup::new().arg("-vv").start();
-    let before = agent.sockets();
     let name = scope.sleeper("left");
     let through = Cli::through(&clis()[0], &agent);
     let mut running: Vec<_> = [
@@ -373,7 +374,7 @@ fn clients_of_the_real_engine_that_are_killed_leave_nothing() {
     .collect();
     // Each has its stream to Docker: one socket there and one here.
     assert!(
-        eventually(|| agent.sockets() >= before + 2 * running.len()),
+        eventually(|| agent.sockets() >= AT_REST + 2 * running.len()),
         "{}",
         agent.sockets()
     );
@@ -387,8 +388,8 @@ fn clients_of_the_real_engine_that_are_killed_leave_nothing() {
             .all(|client| client.exit_within(support::PATIENCE).is_some())
     );
     assert!(
-        eventually(|| agent.sockets() == before),
-        "{} sockets, {before} before",
+        eventually(|| agent.sockets() == AT_REST),
+        "{} sockets, {AT_REST} at rest",
         agent.sockets()
     );
 }
@@ -405,11 +406,10 @@ fn a_client_that_dies_behind_its_closed_input_is_found_by_keepalive() {
         support::within(support::PATIENCE * 3, || connection.is_abandoned());
     });
     let agent = Setup::new().docker(&upstream.socket()).start();
-    let before = agent.sockets();
     let mut client = upgraded(&agent);
     client.half_close();
     drop(client);
-    assert!(support::within(support::PATIENCE * 3, || agent.sockets() == before));
+    assert!(support::within(support::PATIENCE * 3, || agent.sockets() == AT_REST));
     upstream.wait_until_idle();
 }
 
@@ -417,7 +417,6 @@ fn a_client_that_dies_behind_its_closed_input_is_found_by_keepalive() {
 fn many_clients_come_and_go() {
     let upstream = Upstream::answering("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
     let agent = Setup::new().docker(&upstream.socket()).start();
-    let before = agent.sockets();
     let mut clients: Vec<_> = (0..100).map(|_| Client::connect(&agent)).collect();
     for client in &mut clients {
         client.send(format!(
@@ -430,8 +429,8 @@ fn many_clients_come_and_go() {
     }
     drop(clients);
     assert!(
-        eventually(|| agent.sockets() == before),
-        "{} sockets, {before} before",
+        eventually(|| agent.sockets() == AT_REST),
+        "{} sockets, {AT_REST} at rest",
         agent.sockets()
     );
     upstream.wait_until_idle();
