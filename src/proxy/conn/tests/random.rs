@@ -246,8 +246,8 @@ impl Docker {
         self.heard += got.len();
         let is_stream = cue.says.starts_with(b"HTTP/1.1 101");
         if let Some(cue) = self.cues.next() {
-            self.saying = cue.says;
-            self.ends = cue.ends || (self.may_close && !is_stream && random.chance(3));
+            self.saying.extend(cue.says);
+            self.ends |= cue.ends || (self.may_close && !is_stream && random.chance(3));
         }
         true
     }

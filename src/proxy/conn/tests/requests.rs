@@ -128,6 +128,26 @@ fn pipelined_requests_are_answered_in_order() {
 }
 
 #[test]
+fn a_client_that_does_not_read_is_not_served_on() {
+    let mut shell = Shell::new(
+        Pace {
+            read: 50,
+            write: 50,
+        },
+        true,
+    );
+    let none = "GET / HTTP/1.1\r\nHost: n\r\n\r\n";
+    shell.client_room = 100;
+    shell.client_wire.extend(none.repeat(5).as_bytes());
+    shell.settle();
+    assert_eq!(shell.judging.asked.len(), 1);
+    assert!(!shell.conn.wants(shell.held.len()).read_client);
+    shell.client_room = usize::MAX;
+    shell.settle();
+    assert_eq!(shell.judging.asked.len(), 5);
+}
+
+#[test]
 fn every_refusal_is_recorded_however_fast_they_come() {
     let mut shell = Shell::new(
         Pace {

@@ -229,7 +229,8 @@ impl Shell {
         let hangs_up = !reads && !self.conn.is_tunnel();
         if self.client_ends && (reads || hangs_up) {
             self.client_shut = true;
-            if hangs_up || !self.noticed || self.told || !self.conn.is_tunnel() {
+            let notice_on_its_way = self.noticed && !self.told && self.conn.is_tunnel();
+            if !notice_on_its_way {
                 self.conn.client_eof(false);
             }
             return true;
