@@ -291,7 +291,10 @@ impl Session {
             .conn
             .client_data(self.opened_in.data(), cx.judge, cx.now);
         self.opened_in.consume(taken);
-        if self.client_end == ClientEnd::Noticed && self.opened_in.is_empty() {
+        // What is left although more is asked for is the beginning of a head that will not end.
+        let held = self.opened_in.len();
+        let offered = held == 0 || self.conn.wants(held).read_client;
+        if self.client_end == ClientEnd::Noticed && offered {
             self.client_end = ClientEnd::Told;
             self.conn.client_eof(true);
             return true;
