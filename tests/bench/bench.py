@@ -98,12 +98,12 @@ class Bench:
         print("| measure | " + " | ".join(names + ratios) + " |")
         print("| --- |" + " --- |" * (len(names) + len(ratios)), flush=True)
 
-    def row(self, measure, samples, digits=1):
+    def row(self, measure, samples, digits=1, compare=True):
         """One line: `samples` has a list of numbers for each server, in their order."""
         medians = [statistics.median(values) for values in samples]
         cells = [f"{middle:.{digits}f}" + (f" ({min(values):.{digits}f}–{max(values):.{digits}f})" if len(values) > 1 else "")
                  for middle, values in zip(medians, samples)]
-        cells += [f"**{medians[0] / other:.2f}**" if other > 0 else "–" for other in medians[1:]]
+        cells += [f"**{medians[0] / other:.2f}**" if compare and other > 0 else "–" for other in medians[1:]]
         print(f"| {measure} | " + " | ".join(cells) + " |", flush=True)
 
     def alternate(self, measure, rounds=None):
@@ -204,7 +204,7 @@ class Bench:
                 held.append([(full - before) / count])
                 returned.append([100 * (full - server.pss()) / (full - before)])
             self.row(f"PSS per idle authenticated connection at {count}, KiB", held)
-            self.row(f"of that given back {GIVEN_BACK} s after they close, %", returned, 0)
+            self.row(f"of that given back {GIVEN_BACK} s after they close, %", returned, 0, compare=False)
 
     def report(self):
         """A whole process: start, two looks at the counters, Docker asked, JSON printed."""

@@ -1,66 +1,99 @@
-//! A fast fake engine for `scripts/bench`, compiled by `rustc` alone: keep-alive, a thread per
-//! connection, answers from memory. Arguments: the socket's path.
+//! A fast fake engine for `scripts/bench`: keep-alive, answers from memory. Arguments: the socket's path.
 //!
 //! `/small` answers 1 KiB, `/length/N` N bytes by Content-Length, `/chunked/N` N bytes in chunks,
 //! `/count` the number of `/small` answered so far, anything else 404.
+//!
+//! One event loop, so that a proxy's write seldom has to wake a sleeping thread: that costs the
+//! writer, and would drown what is measured. A connection that asks for much goes on in a thread.
 
+use std::collections::HashMap;
 use std::io::{self, Read, Write};
+use std::os::fd::AsFd;
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
+
+use haven_agent::sys::epoll::{Events, Interest, Poller, Token};
 
 const SMALL: usize = 1024;
 const BLOCK: usize = 64 * 1024;
-/// Thousands of idle connections have a thread each.
-const STACK: usize = 128 * 1024;
-const MAX_HEAD: usize = 64 * 1024;
-
-static SERVED: AtomicU64 = AtomicU64::new(0);
+const LISTENER: u32 = u32::MAX;
 
 fn main() -> io::Result<()> {
-    let path = std::env::args_os().nth(1).expect("usage: upstream SOCKET");
-    for stream in UnixListener::bind(path)?.incoming() {
-        let stream = stream?;
-        thread::Builder::new()
-            .stack_size(STACK)
-            // A client that goes away ends its thread, nothing else.
-            .spawn(move || drop(serve(stream)))?;
-    }
-    Ok(())
-}
-
-fn serve(mut stream: UnixStream) -> io::Result<()> {
-    let small = answer(SMALL);
-    let mut held = Vec::new();
-    let mut block = [0; 8192];
+    let path = std::env::args_os()
+        .nth(1)
+        .ok_or_else(|| io::Error::other("usage: bench-upstream SOCKET"))?;
+    let listener = UnixListener::bind(path)?;
+    let (poller, small) = (Poller::new()?, answer(SMALL));
+    watch(&poller, &listener, LISTENER)?;
+    let (mut streams, mut events, mut next, mut served) = (HashMap::new(), Events::new(), 0, 0);
     loop {
-        while let Some(end) = held.windows(4).position(|four| four == b"\r\n\r\n") {
-            let head = String::from_utf8_lossy(&held[..end]).into_owned();
-            held.drain(..end + 4);
-            let target = head.split(' ').nth(1).unwrap_or_default();
-            match target.rsplit_once('/') {
-                Some(("", "small")) => {
-                    SERVED.fetch_add(1, Ordering::Relaxed);
-                    stream.write_all(&small)?;
+        for turn in 0..poller.wait(&mut events, None)? {
+            let Some(event) = events.get(turn) else { break };
+            let place = event.token.index;
+            if place == LISTENER {
+                let stream = listener.accept()?.0;
+                next += 1;
+                watch(&poller, &stream, next)?;
+                streams.insert(next, stream);
+            } else if let Some(mut stream) = streams.remove(&place) {
+                match target(&mut stream) {
+                    Ok(Some(path)) if path == "/small" => {
+                        served += 1;
+                        // A client that goes away ends its connection, nothing else.
+                        if stream.write_all(&small).is_ok() {
+                            streams.insert(place, stream);
+                        }
+                    }
+                    Ok(Some(path)) => {
+                        poller.remove(stream.as_fd())?;
+                        thread::spawn(move || at_leisure(stream, &path, served));
+                    }
+                    _ => {}
                 }
-                Some(("", "count")) => {
-                    let count = SERVED.load(Ordering::Relaxed).to_string();
-                    let length = count.len();
-                    let answer =
-                        format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{count}");
-                    stream.write_all(answer.as_bytes())?;
-                }
-                Some(("/length", size)) => by_length(&mut stream, size.parse().unwrap_or(0))?,
-                Some(("/chunked", size)) => by_chunks(&mut stream, size.parse().unwrap_or(0))?,
-                _ => stream.write_all(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")?,
             }
         }
-        match stream.read(&mut block)? {
-            0 => return Ok(()),
-            count => held.extend_from_slice(&block[..count]),
+    }
+}
+
+fn watch(poller: &Poller, descriptor: &impl AsFd, index: u32) -> io::Result<()> {
+    let read = Interest {
+        read: true,
+        ..Interest::default()
+    };
+    let token = Token {
+        index,
+        generation: 0,
+    };
+    poller.add(descriptor.as_fd(), token, read)
+}
+
+/// What the next request asks for: its head comes in one piece and has no body. None at the end.
+fn target(stream: &mut UnixStream) -> io::Result<Option<String>> {
+    let mut head = [0; 8192];
+    let count = stream.read(&mut head)?;
+    let head = String::from_utf8_lossy(&head[..count]);
+    Ok(head.split(' ').nth(1).map(str::to_owned))
+}
+
+/// Answers this request and all that follow on the connection.
+fn at_leisure(mut stream: UnixStream, first: &str, served: u64) -> io::Result<()> {
+    let mut path = first.to_owned();
+    loop {
+        match path.rsplit_once('/') {
+            Some(("", "small")) => stream.write_all(&answer(SMALL))?,
+            Some(("", "count")) => {
+                let count = served.to_string();
+                let length = count.len();
+                let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{count}");
+                stream.write_all(answer.as_bytes())?;
+            }
+            Some(("/length", size)) => by_length(&mut stream, size.parse().unwrap_or(0))?,
+            Some(("/chunked", size)) => by_chunks(&mut stream, size.parse().unwrap_or(0))?,
+            _ => stream.write_all(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")?,
         }
-        if held.len() > MAX_HEAD {
-            return Ok(());
+        match target(&mut stream)? {
+            Some(next) => path = next,
+            None => return Ok(()),
         }
     }
 }
