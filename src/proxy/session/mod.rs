@@ -115,7 +115,7 @@ impl Session {
     /// A client that has just been accepted.
     ///
     /// # Errors
-    /// The socket cannot be set up or watched, or the TLS configuration is unusable.
+    /// The socket cannot be watched, or the TLS configuration is unusable.
     pub fn start(
         socket: Socket,
         peer: IpAddr,
@@ -124,7 +124,6 @@ impl Session {
         handshake: Duration,
         cx: &Context<'_>,
     ) -> io::Result<Session> {
-        socket.set_tcp_options()?;
         let interest = Interest {
             read: true,
             ..Interest::default()
