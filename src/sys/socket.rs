@@ -24,6 +24,7 @@ impl Listener {
     pub fn bind(address: SocketAddr) -> io::Result<Listener> {
         let listener = TcpListener::bind(address)?;
         listener.set_nonblocking(true)?;
+        set_tcp_options(listener.as_fd())?;
         Ok(Listener(listener))
     }
 
@@ -35,7 +36,8 @@ impl Listener {
         self.0.local_addr()
     }
 
-    /// Takes the next connection from the queue, with its peer's address.
+    /// Takes the next connection from the queue, with its peer's address. It has the listener's
+    /// TCP options.
     ///
     /// # Errors
     /// `WouldBlock` when the queue is empty; EMFILE and its like when descriptors have run out.
@@ -222,12 +224,7 @@ impl Socket {
     /// # Errors
     /// `setsockopt(2)`.
     pub fn set_tcp_options(&self) -> io::Result<()> {
-        let (idle, interval, count) = KEEPALIVE;
-        self.set_option(libc::IPPROTO_TCP, libc::TCP_NODELAY, 1)?;
-        self.set_option(libc::SOL_SOCKET, libc::SO_KEEPALIVE, 1)?;
-        self.set_option(libc::IPPROTO_TCP, libc::TCP_KEEPIDLE, idle)?;
-        self.set_option(libc::IPPROTO_TCP, libc::TCP_KEEPINTVL, interval)?;
-        self.set_option(libc::IPPROTO_TCP, libc::TCP_KEEPCNT, count)
+        set_tcp_options(self.as_fd())
     }
 
     /// Reads into `space`; 0 is the end of file.
@@ -289,25 +286,6 @@ impl Socket {
         })?;
         Ok(value)
     }
-
-    fn set_option(
-        &self,
-        level: libc::c_int,
-        name: libc::c_int,
-        value: libc::c_int,
-    ) -> io::Result<()> {
-        // SAFETY: `value` is a live int, of the length given; the kernel only reads it.
-        cvt(unsafe {
-            libc::setsockopt(
-                self.0.as_raw_fd(),
-                level,
-                name,
-                (&raw const value).cast(),
-                mem::size_of::<libc::c_int>() as libc::socklen_t,
-            )
-        })?;
-        Ok(())
-    }
 }
 
 impl AsFd for Socket {
@@ -316,12 +294,33 @@ impl AsFd for Socket {
     }
 }
 
-/// Whether a write failed because the peer is gone or no longer reads.
-pub fn is_gone(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset | io::ErrorKind::NotConnected
-    )
+/// Small writes at once, and keepalive; what a listener has, its connections inherit (`tcp(7)`).
+fn set_tcp_options(fd: BorrowedFd<'_>) -> io::Result<()> {
+    let (idle, interval, count) = KEEPALIVE;
+    set_option(fd, libc::IPPROTO_TCP, libc::TCP_NODELAY, 1)?;
+    set_option(fd, libc::SOL_SOCKET, libc::SO_KEEPALIVE, 1)?;
+    set_option(fd, libc::IPPROTO_TCP, libc::TCP_KEEPIDLE, idle)?;
+    set_option(fd, libc::IPPROTO_TCP, libc::TCP_KEEPINTVL, interval)?;
+    set_option(fd, libc::IPPROTO_TCP, libc::TCP_KEEPCNT, count)
+}
+
+fn set_option(
+    fd: BorrowedFd<'_>,
+    level: libc::c_int,
+    name: libc::c_int,
+    value: libc::c_int,
+) -> io::Result<()> {
+    // SAFETY: `value` is a live int, of the length given; the kernel only reads it.
+    cvt(unsafe {
+        libc::setsockopt(
+            fd.as_raw_fd(),
+            level,
+            name,
+            (&raw const value).cast(),
+            mem::size_of::<libc::c_int>() as libc::socklen_t,
+        )
+    })?;
+    Ok(())
 }
 
 /// Whether `accept(2)` failed because descriptors or memory have run out: it will go on failing
@@ -360,7 +359,9 @@ mod tests {
             let (server, peer) = until_ready(|| listener.accept()).unwrap();
             assert_eq!(peer, address.ip());
             assert_eq!(client.progress().unwrap(), Progress::Connected);
-            server.set_tcp_options().unwrap();
+            let nodelay = server.option(libc::IPPROTO_TCP, libc::TCP_NODELAY);
+            let idle = server.option(libc::IPPROTO_TCP, libc::TCP_KEEPIDLE);
+            assert_eq!((nodelay.unwrap(), idle.unwrap()), (1, KEEPALIVE.0));
             assert_eq!(until_ready(|| client.write(b"hello")).unwrap(), 5);
             client.shutdown_write().unwrap();
             let mut space = [0; 16];
@@ -386,7 +387,8 @@ mod tests {
         assert_eq!(&read, b"abc");
         peer.write_all(b"z").unwrap();
         drop((peer, listener));
-        assert!(is_gone(&until_ready(|| socket.write(b"x")).unwrap_err()));
+        let gone = until_ready(|| socket.write(b"x")).unwrap_err();
+        assert_eq!(gone.kind(), io::ErrorKind::BrokenPipe);
         let refused = Socket::connect_unix(&path).err().unwrap();
         assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
         let long = Socket::connect_unix(Path::new(&"x".repeat(108)))

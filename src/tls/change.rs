@@ -11,8 +11,8 @@ const MAX_TOLD: usize = 8;
 /// The names and addresses that came and went. `Display` tells the first few of each.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
-    added: BTreeSet<String>,
-    gone: BTreeSet<String>,
+    added: Vec<String>,
+    gone: Vec<String>,
 }
 
 impl Change {
@@ -46,7 +46,7 @@ impl fmt::Display for Change {
     }
 }
 
-fn told(texts: &BTreeSet<String>) -> String {
+fn told(texts: &[String]) -> String {
     let first: Vec<&str> = texts.iter().map(String::as_str).take(MAX_TOLD).collect();
     let first = first.join(", ");
     match texts.len().saturating_sub(MAX_TOLD) {

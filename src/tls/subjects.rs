@@ -73,18 +73,21 @@ impl Subjects {
         Ok(Subjects {
             host,
             names,
-            addresses: most_useful(addresses, &configured.addresses),
+            addresses: most_useful(&addresses, &configured.addresses),
         })
     }
 }
 
 /// At most [`MAX_ADDRESSES`] of them in a stable order: what the operator named, then what is
 /// reached from afar, link-local ones last.
-fn most_useful(addresses: BTreeSet<IpAddr>, configured: &BTreeSet<IpAddr>) -> Vec<IpAddr> {
-    let mut sorted: Vec<IpAddr> = addresses.into_iter().collect();
-    sorted.sort_by_key(|address| (!configured.contains(address), is_link_local(*address)));
-    sorted.truncate(MAX_ADDRESSES);
-    sorted
+fn most_useful(addresses: &BTreeSet<IpAddr>, configured: &BTreeSet<IpAddr>) -> Vec<IpAddr> {
+    let class = |address: &IpAddr| (configured.contains(address), is_link_local(*address));
+    [(true, false), (true, true), (false, false), (false, true)]
+        .iter()
+        .flat_map(|wanted| addresses.iter().filter(|address| class(address) == *wanted))
+        .copied()
+        .take(MAX_ADDRESSES)
+        .collect()
 }
 
 /// `name` as a certificate carries it, in lower case and without the root's dot; `None` where DNS
@@ -196,7 +199,7 @@ mod tests {
         let named: IpAddr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 1, 1).into();
         let mut all: BTreeSet<IpAddr> = link_local.collect();
         all.extend([far, named]);
-        let kept = most_useful(all, &BTreeSet::from([named]));
+        let kept = most_useful(&all, &BTreeSet::from([named]));
         assert_eq!(kept.len(), MAX_ADDRESSES);
         assert_eq!(kept[..2], [named, far]);
     }

@@ -79,7 +79,24 @@ impl Conn {
         taken
     }
 
-    /// Docker has closed, or the connection broke; all that it had sent has been offered.
+    /// The connection to Docker broke (a reset); all that it had sent has been offered.
+    ///
+    /// Docker closes like that, too, when it leaves a part of a request unread: only where there
+    /// was nothing to read is an answer until the close known to be cut short.
+    pub fn docker_broke(&mut self, now: Instant) {
+        let unread = !matches!(self.up, Up::Done)
+            || self
+                .exchange
+                .as_ref()
+                .is_none_or(|exchange| exchange.bytes_up > 0);
+        if matches!(self.down, Down::Body(Body::UntilClose, _)) && !unread {
+            self.close(Close::Cut("the connection to Docker broke"));
+        } else {
+            self.docker_eof(now);
+        }
+    }
+
+    /// Docker has closed; all that it had sent has been offered.
     pub fn docker_eof(&mut self, now: Instant) {
         let was = std::mem::replace(&mut self.upstream, Upstream::None);
         match &mut self.down {

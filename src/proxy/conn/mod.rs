@@ -160,7 +160,7 @@ pub struct Conn {
 }
 
 impl Conn {
-    /// A connection whose handshake ended at `now`.
+    /// A connection made at `now`, whose handshake is still to come.
     pub fn new(times: Times, log_reads: bool, now: Instant) -> Conn {
         Conn {
             up: Up::Head(HeadFinder::default()),
@@ -179,6 +179,11 @@ impl Conn {
             first: true,
             since: now,
         }
+    }
+
+    /// The handshake has ended: the wait for the first head begins.
+    pub fn begin(&mut self, now: Instant) {
+        self.since = now;
     }
 
     // ---------------------------------------------------------------- how an exchange ends

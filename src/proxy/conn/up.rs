@@ -136,7 +136,7 @@ impl Conn {
         let mut exchange = Exchange::new(head, now);
         let passes = matches!(verdict, Some(Verdict::Allowed(_)));
         if self.log_reads || exchange.changes_state || !passes {
-            exchange.line = Some(format!("{} {}", head.method, head.target).into());
+            exchange.line = Some(access_line(head));
         }
         self.exchange = Some(exchange);
         match verdict {
@@ -214,4 +214,14 @@ impl Conn {
         self.down = Down::Head(HeadFinder::default());
         self.since = now;
     }
+}
+
+/// Method and path. A query may carry secrets (`buildargs` of a build): it is shown to be there, no
+/// more.
+fn access_line(head: &RequestHead<'_>) -> Box<str> {
+    let line = match head.target.split_once('?') {
+        Some((path, _)) => format!("{} {path}?...", head.method),
+        None => format!("{} {}", head.method, head.target),
+    };
+    line.into()
 }

@@ -20,9 +20,16 @@ const CONNECT_RETRY: Duration = Duration::from_millis(20);
 pub(super) struct Docker {
     watched: Watched,
     connecting: bool,
-    /// The end of file has been read, and not yet told to the [`Conn`](crate::proxy::conn::Conn):
-    /// what came before it goes first.
-    ended: bool,
+    /// Its end, read and not yet told to the [`Conn`](crate::proxy::conn::Conn): what came before
+    /// goes first.
+    ended: Option<End>,
+}
+
+/// How Docker's side has ended.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    Closed,
+    Broken,
 }
 
 impl Session {
@@ -39,7 +46,7 @@ impl Session {
             return;
         }
         docker.watched.writable |= event.writable;
-        if event.readable && wants.read_docker && !docker.ended {
+        if event.readable && wants.read_docker && docker.ended.is_none() {
             self.read_docker();
         } else if event.broken && !wants.read_docker {
             // It takes no more bytes. Those it has sent stay readable.
@@ -59,8 +66,9 @@ impl Session {
             .read(space.get_mut(..end).unwrap_or_default());
         self.docker_in.commit(*read.as_ref().unwrap_or(&0));
         docker.ended = match read {
-            Ok(count) => count == 0,
-            Err(error) => error.kind() != io::ErrorKind::WouldBlock,
+            Ok(0) => Some(End::Closed),
+            Err(error) if error.kind() != io::ErrorKind::WouldBlock => Some(End::Broken),
+            _ => None,
         };
     }
 
@@ -95,13 +103,18 @@ impl Session {
         wants: &crate::proxy::conn::Wants,
         cx: &mut Context<'_>,
     ) -> bool {
-        let ended = self.docker.as_ref().is_some_and(|docker| docker.ended);
-        if !ended || (!self.docker_in.is_empty() && !wants.read_docker) {
+        let Some(end) = self.docker.as_ref().and_then(|docker| docker.ended) else {
+            return false;
+        };
+        if !self.docker_in.is_empty() && !wants.read_docker {
             return false;
         }
         self.docker = None;
         self.docker_in.clear();
-        self.conn.docker_eof(cx.now);
+        match end {
+            End::Closed => self.conn.docker_eof(cx.now),
+            End::Broken => self.conn.docker_broke(cx.now),
+        }
         true
     }
 
@@ -117,7 +130,7 @@ impl Session {
                 self.docker = Some(Docker {
                     watched: Watched::unwatched(socket, self.docker_token, connected),
                     connecting: !connected,
-                    ended: false,
+                    ended: None,
                 });
                 if connected {
                     self.conn.docker_open(cx.now);
@@ -184,7 +197,7 @@ impl Session {
             return Ok(());
         };
         let interest = Interest {
-            read: !docker.connecting && !docker.ended && wants.read_docker,
+            read: !docker.connecting && docker.ended.is_none() && wants.read_docker,
             write: docker.connecting || pending,
             ..Interest::default()
         };

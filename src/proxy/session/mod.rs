@@ -115,7 +115,7 @@ impl Session {
     /// A client that has just been accepted.
     ///
     /// # Errors
-    /// The socket cannot be set up or watched, or the TLS configuration is unusable.
+    /// The socket cannot be watched, or the TLS configuration is unusable.
     pub fn start(
         socket: Socket,
         peer: IpAddr,
@@ -124,7 +124,6 @@ impl Session {
         handshake: Duration,
         cx: &Context<'_>,
     ) -> io::Result<Session> {
-        socket.set_tcp_options()?;
         let interest = Interest {
             read: true,
             ..Interest::default()
@@ -291,7 +290,10 @@ impl Session {
             .conn
             .client_data(self.opened_in.data(), cx.judge, cx.now);
         self.opened_in.consume(taken);
-        if self.client_end == ClientEnd::Noticed && self.opened_in.is_empty() {
+        // What is left although more is asked for is the beginning of a head that will not end.
+        let held = self.opened_in.len();
+        let offered = held == 0 || self.conn.wants(held).read_client;
+        if self.client_end == ClientEnd::Noticed && offered {
             self.client_end = ClientEnd::Told;
             self.conn.client_eof(true);
             return true;

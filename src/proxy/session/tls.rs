@@ -84,6 +84,7 @@ impl Session {
             Ok(ConnectionState::WriteTraffic(mut traffic)) => {
                 if let Phase::Handshake { .. } = phase {
                     *phase = Phase::Open;
+                    conn.begin(cx.now);
                 }
                 let plain = conn.to_client();
                 seal(&mut traffic, plain, sealed_out)?;

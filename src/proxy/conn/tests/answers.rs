@@ -87,6 +87,28 @@ fn until_the_connection_ends() {
 }
 
 #[test]
+fn a_reset_cuts_what_only_the_close_would_have_ended() {
+    case()
+        .client(get(""))
+        .docker("HTTP/1.1 200 OK\r\n\r\nabc")
+        .docker_breaks()
+        .sees(seen())
+        .answers("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nabc")
+        .ends(End::Cut)
+        .check();
+    // Docker resets as well when it has left a part of the request unread.
+    case()
+        .client(request("POST /a", "Content-Length: 2\r\n") + "{}")
+        .docker("HTTP/1.1 404 Not Found\r\n\r\nabc")
+        .docker_breaks()
+        .sees(forwarded("POST /a", "Content-Length: 2\r\n") + "{}")
+        .answers("HTTP/1.1 404 Not Found\r\nConnection: close\r\n\r\nabc")
+        .ends(End::Finished)
+        .logs(&["ann POST /a 404 2/3"])
+        .check();
+}
+
+#[test]
 fn http_1_0_clients_get_neither_chunks_nor_interim_answers() {
     let request = "GET /a HTTP/1.0\r\nAuthorization: good\r\nConnection: keep-alive\r\n\r\n";
     let interim = "HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n";

@@ -22,6 +22,7 @@ enum Step {
     ClientEnds,
     Docker(Vec<u8>),
     DockerEnds,
+    DockerBreaks,
     DockerDeaf,
     Opens,
     Fails,
@@ -109,6 +110,11 @@ impl Case {
 
     pub(super) fn docker_ends(self) -> Case {
         self.step(Step::DockerEnds)
+    }
+
+    /// It ends by a reset.
+    pub(super) fn docker_breaks(self) -> Case {
+        self.step(Step::DockerBreaks)
     }
 
     /// From now on writes to Docker fail.
@@ -297,6 +303,10 @@ fn act(shell: &mut Shell, step: &Step) {
         Step::ClientNotifies => shell.client_notifies = true,
         Step::ClientEnds => shell.client_ends = true,
         Step::DockerEnds => shell.link().expect("no connection to end").ends = true,
+        Step::DockerBreaks => {
+            let link = shell.link().expect("no connection to break");
+            (link.ends, link.breaks) = (true, true);
+        }
         Step::DockerDeaf => shell.link().expect("no connection").deaf = true,
         Step::Opens => shell.connected(None),
         Step::Fails => shell.connected(Some(Reply::new(502, "no Docker"))),

@@ -49,6 +49,8 @@ pub(super) struct Link {
     pub(super) wire: Vec<u8>,
     /// Behind `wire` comes the end of file.
     pub(super) ends: bool,
+    /// It ends by a reset.
+    pub(super) breaks: bool,
     /// Writes fail.
     pub(super) deaf: bool,
     ended: bool,
@@ -310,8 +312,12 @@ impl Shell {
         // What is left at the end and not taken, though more is wanted, is half a head.
         let all_offered = self.docker_in.is_empty() || self.conn.wants(0).read_docker;
         if all_offered && self.link().is_some_and(|link| link.ended) {
+            let breaks = self.link().is_some_and(|link| link.breaks);
             self.drop_link();
-            self.conn.docker_eof(self.now);
+            match breaks {
+                true => self.conn.docker_broke(self.now),
+                false => self.conn.docker_eof(self.now),
+            }
             return true;
         }
         false

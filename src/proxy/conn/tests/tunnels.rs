@@ -29,7 +29,7 @@ fn an_offered_upgrade_opens_a_tunnel() {
         .answers(SWITCH)
         .answers("output at oncemore")
         .ends(End::Finished)
-        .logs(&["ann POST /v1.41/containers/a/attach?stream=1 101 20/18"])
+        .logs(&["ann POST /v1.41/containers/a/attach?... 101 20/18"])
         .check();
 }
 
@@ -53,7 +53,7 @@ fn what_was_sent_before_the_101_is_part_of_the_stream() {
         .answers("HTTP/1.1 409 Conflict\r\nContent-Length: 2\r\n\r\nno")
         .answers(unauthorized(false))
         .logs(&[
-            "ann POST /v1.41/containers/a/attach?stream=1 409 0/2",
+            "ann POST /v1.41/containers/a/attach?... 409 0/2",
             "- GET /x 401 0/0",
         ])
         .check();
@@ -104,7 +104,7 @@ fn a_200_is_a_tunnel_for_attach_and_exec_start_only() {
                     "HTTP/1.1 200 OK\r\n{kind}Connection: close\r\n\r\noutput"
                 ))
                 .ends(End::Finished)
-                .logs(&[&format!("ann {start} 200 4/6")])
+                .logs(&[&format!("ann {} 200 4/6", start.replace("?logs=1", "?..."))])
                 .check();
         }
     }
@@ -224,7 +224,7 @@ fn a_client_that_vanishes_ends_the_stream() {
         .client_ends()
         .sees(attached() + "stdin")
         .ends(End::Gone)
-        .logs(&["ann POST /v1.41/containers/a/attach?stream=1 101 5/0"])
+        .logs(&["ann POST /v1.41/containers/a/attach?... 101 5/0"])
         .check();
 }
 
