@@ -60,7 +60,10 @@ fn python() -> Option<String> {
     if tried.is_ok_and(|status| status.success()) {
         return Some(python);
     }
-    eprintln!("SKIPPED: {python} has no psutil (set HAVEN_TEST_PYTHON to one that has)");
+    let _ = writeln!(
+        std::io::stderr(),
+        "SKIPPED: {python} has no psutil (set HAVEN_TEST_PYTHON to one that has)"
+    );
     None
 }
 
@@ -173,7 +176,10 @@ fn disks_under_another_root_are_the_same() {
     // The same file system by another path: the host's table is that of process 1 then.
     let namespace = |process| std::fs::read_link(format!("/proc/{process}/ns/mnt")).ok();
     if namespace("1").is_none() || namespace("1") != namespace("self") {
-        eprintln!("SKIPPED: process 1 has another mount table than this test, or hides it");
+        let _ = writeln!(
+            std::io::stderr(),
+            "SKIPPED: process 1 has another mount table than this test, or hides it"
+        );
         return;
     }
     agrees("/proc/self/root", "disk", compare_disks);
