@@ -695,7 +695,10 @@ fn check_asks_a_master_without_registering() {
 fn check_is_content_where_docker_answers() {
     let place = Place::new();
     if std::os::unix::net::UnixStream::connect("/var/run/docker.sock").is_err() {
-        println!("SKIPPED: no Docker at /var/run/docker.sock");
+        let _ = writeln!(
+            std::io::stderr(),
+            "SKIPPED: no Docker at /var/run/docker.sock"
+        );
         return;
     }
     let output = place.run(&["check", "--listen=127.0.0.1:0"], &[]);

@@ -347,6 +347,8 @@ impl Error for PasswordError {}
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
+
     use super::*;
 
     /// `password`, from an independent implementation.
@@ -539,7 +541,10 @@ mod tests {
             .args(["-nbB", "-C", "4", "carol", "s3cret: with a colon"])
             .output();
         let Ok(made) = made else {
-            eprintln!("SKIPPED: htpasswd (apache2-utils) is not installed");
+            let _ = writeln!(
+                std::io::stderr(),
+                "SKIPPED: htpasswd (apache2-utils) is not installed"
+            );
             return;
         };
         let text = String::from_utf8(made.stdout).unwrap();

@@ -168,7 +168,11 @@ fn a_missing_and_a_dead_socket_are_told_apart() {
 fn the_real_docker_answers() {
     let endpoint = Endpoint::default_endpoint();
     if let Err(DockerError::NotFound(path)) = connect(&endpoint, Instant::now() + ANSWER_TIMEOUT) {
-        eprintln!("SKIPPED: there is no Docker at {}", path.display());
+        let _ = writeln!(
+            std::io::stderr(),
+            "SKIPPED: there is no Docker at {}",
+            path.display()
+        );
         return;
     }
     let info = info(&endpoint).unwrap();

@@ -105,7 +105,7 @@ pub fn has(program: &str) -> bool {
         .status()
         .is_ok_and(|status| status.success());
     if !found {
-        eprintln!("SKIPPED: no {program} on this machine");
+        let _ = writeln!(std::io::stderr(), "SKIPPED: no {program} on this machine");
     }
     found
 }

@@ -190,7 +190,10 @@ fn it_reads_what_pythons_configparser_reads() {
         .env("PYTHONIOENCODING", "utf-8")
         .spawn();
     let Ok(mut python) = python else {
-        println!("SKIPPED: no python3 here to compare with");
+        let _ = writeln!(
+            std::io::stderr(),
+            "SKIPPED: no python3 here to compare with"
+        );
         return;
     };
     let texts = miniserde::json::to_string(&CORPUS.to_vec());
