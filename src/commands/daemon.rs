@@ -18,6 +18,9 @@ pub fn run(config: Config) -> Result<ExitCode, Failure> {
     let config = Arc::new(config);
     let zone = Arc::new(begin(&config, Sink::Stdout)?);
     tell(&config);
+    if let Some(ca) = &config.ca {
+        tls::client_config(Some(ca))?; // a file that is of no use is an error now, not at each report
+    }
     let identity = match config.listen {
         Some(_) => Some(Identity::new(&config.tls)?),
         None => None,

@@ -230,20 +230,29 @@ fn run_workers(
         let mut worker = worker(None)?;
         let thread = thread::Builder::new()
             .name(format!("worker {number}"))
-            .spawn(move || worker.run())
+            .spawn({
+                let shared = Arc::clone(shared);
+                move || {
+                    let outcome = worker.run();
+                    if outcome.is_err() {
+                        shared.tell_all(|| Message::Stop);
+                    }
+                    outcome
+                }
+            })
             .map_err(ProxyError::Start)?;
         others.push(thread);
     }
     // The loops' own shares are the last: the port closes when they drain.
     drop(listener);
-    let outcome = first.run().map_err(ProxyError::Loop);
+    let mut outcome = first.run();
     if outcome.is_err() {
         shared.tell_all(|| Message::Stop);
     }
     drop(first);
     for thread in others {
         // A panic aborts the process (Cargo.toml), so that a join cannot fail.
-        let _ = thread.join();
+        outcome = outcome.and(thread.join().unwrap_or(Ok(())));
     }
-    outcome
+    outcome.map_err(ProxyError::Loop)
 }

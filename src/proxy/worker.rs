@@ -54,6 +54,8 @@ pub struct Worker {
     listener: Option<Arc<Listener>>,
     /// Whether the listener is in the poller's set: not while the house is full.
     listening: bool,
+    /// Descriptors or memory have run out: the listener is left alone until then.
+    exhausted_until: Option<Instant>,
     supervisor: Option<Supervisor>,
     /// When draining ends, whoever is still there.
     drained_by: Option<Instant>,
@@ -86,6 +88,7 @@ impl Worker {
             sessions: Slab::default(),
             listener,
             listening: false,
+            exhausted_until: None,
             supervisor,
             drained_by: None,
             next_scan: None,
@@ -148,6 +151,9 @@ impl Worker {
     // ---------------------------------------------------------------- accepting
 
     fn listen(&mut self) -> io::Result<()> {
+        if self.exhausted_until.is_some_and(|until| self.now < until) {
+            return Ok(());
+        }
         if let (Some(listener), false) = (&self.listener, self.listening) {
             let interest = Interest {
                 exclusive: true,
@@ -178,12 +184,14 @@ impl Worker {
                 return self.stop_listening();
             }
             match listener.accept() {
-                Ok((socket, peer)) => self.start_session(socket, peer),
+                Ok((socket, peer)) => {
+                    self.exhausted_until = None;
+                    self.start_session(socket, peer);
+                }
                 Err(error) => {
                     self.shared.leave();
                     if is_exhausted(&error) {
-                        ::log::warn!("no client can be accepted: {error}; trying again");
-                        return self.stop_listening();
+                        return self.rest_from_accepting(&error);
                     }
                     if error.kind() == io::ErrorKind::WouldBlock {
                         return Ok(());
@@ -193,6 +201,15 @@ impl Worker {
             }
         }
         Ok(())
+    }
+
+    /// It would fail again at once, and again: told once, tried again in a while.
+    fn rest_from_accepting(&mut self, error: &io::Error) -> io::Result<()> {
+        if self.exhausted_until.is_none() {
+            ::log::warn!("no client can be accepted: {error}; trying again every second");
+        }
+        self.exhausted_until = Some(self.now + RELISTEN);
+        self.stop_listening()
     }
 
     fn start_session(&mut self, socket: Socket, peer: IpAddr) {

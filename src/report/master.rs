@@ -273,15 +273,14 @@ fn read_body(answer: minreq::ResponseLazy, body: &mut Vec<u8>) -> Result<(), Cli
     Ok(())
 }
 
-/// Whether less came than the head says; or a success whose head does not say where the body ends
-/// (RFC 9112 §6.3), since then the line that would have said so may be missing. The end of a chunked
-/// body cannot be told from a connection's.
+/// Whether less came than the head says, or of the head no more than its first line. An answer may
+/// end with its connection, and managers do that (RFC 9112 §6.3): then, and in the chunked coding,
+/// minreq cannot tell a whole one from one that is cut later.
 fn is_cut_short(response: &Response) -> bool {
     let success = (200..300).contains(&response.status) && response.status != NO_CONTENT;
-    let coding = response.header("Transfer-Encoding").map(str::trim);
     match response.header("Content-Length") {
         Some(length) => length.trim().parse() != Ok(response.body.len()),
-        None => success && !coding.is_some_and(|coding| coding.eq_ignore_ascii_case("chunked")),
+        None => success && response.headers.is_empty(),
     }
 }
 

@@ -59,6 +59,9 @@ impl Status {
     }
 }
 
+/// Between two looks at the host's addresses, where reports are further apart.
+const RENEWAL_INTERVAL: Duration = Duration::from_secs(30);
+
 /// What the thread and its owner tell each other.
 struct Shared {
     phase: Mutex<Phase>,
@@ -177,9 +180,22 @@ impl Work {
             self.renew_certificate();
             failures = if delivered { 0 } else { failures + 1 };
             let wait = next_wait(self.settings.interval, failures, random_milli());
-            self.shared.wait(Phase::Running, started + wait);
+            self.wait_until(started + wait);
         }
         self.shared.enter(Phase::Ended);
+    }
+
+    /// Waits for the next report. An address that comes in between (DHCP) is in the certificate
+    /// soon, however long the interval.
+    fn wait_until(&mut self, next_report: Instant) {
+        loop {
+            let renewal = Instant::now() + RENEWAL_INTERVAL;
+            self.shared.wait(Phase::Running, next_report.min(renewal));
+            if self.shared.is_stopping() || next_report <= renewal {
+                return;
+            }
+            self.renew_certificate();
+        }
     }
 
     /// Whether a master took the report, or there is none to take it.

@@ -35,7 +35,7 @@ fn outcome_of(answer: &str) -> Result<(), String> {
 
 #[test]
 fn an_answer_that_is_cut_anywhere_has_not_registered() {
-    let head = format!("{STATUS_LINE}Server: x\r\nContent-Length: 5\r\nDate: y\r\n\r\n");
+    let head = format!("{STATUS_LINE}Content-Length: 5\r\nServer: x\r\nDate: y\r\n\r\n");
     let answer = head.clone() + "hello";
     let mut end = 0;
     let cut = answer.clone();
@@ -61,6 +61,10 @@ fn each_whole_form_of_an_answer_has_registered() {
         "HTTP/1.1 204 No Content\r\n\r\n",
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
         "HTTP/1.1 200 OK\r\ntransfer-encoding: Chunked\r\n\r\n0\r\n\r\n",
+        // Until the connection ends.
+        "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nok",
+        "HTTP/1.0 200 OK\r\nServer: x\r\n\r\nok",
     ] {
         assert_eq!(outcome_of(answer), Ok(()), "{answer:?}");
     }
