@@ -107,5 +107,6 @@ fn a_ca_file_of_no_use_is_an_error_at_the_start() {
     let status = agent.exit_within(support::PATIENCE);
     assert_eq!(status.and_then(|status| status.code()), Some(2));
     assert!(agent.err().contains("/etc/hostname"), "{}", agent.err());
+    assert!(agent.err().contains("(set by --ca)"), "{}", agent.err());
     assert!(!agent.out().contains("listening on"), "{}", agent.out());
 }

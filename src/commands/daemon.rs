@@ -19,10 +19,11 @@ pub fn run(config: Config) -> Result<ExitCode, Failure> {
     let zone = Arc::new(begin(&config, Sink::Stdout)?);
     tell(&config);
     if let Some(ca) = &config.ca {
-        tls::client_config(Some(ca))?; // a file that is of no use is an error now, not at each report
+        // A file that is of no use is an error now, not at each report.
+        tls::client_config(Some(ca)).map_err(|error| Failure::tls(&config, error))?;
     }
     let identity = match config.listen {
-        Some(_) => Some(Identity::new(&config.tls)?),
+        Some(_) => Some(Identity::new(&config.tls).map_err(|error| Failure::tls(&config, error))?),
         None => None,
     };
     let auth = Authenticator::start(config.users.clone())

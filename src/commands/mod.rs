@@ -22,7 +22,12 @@ pub enum Failure {
     /// The settings are wrong.
     Config(ConfigError),
     /// The certificates are, or cannot be made.
-    Tls(tls::TlsError),
+    Tls {
+        /// What is wrong.
+        error: tls::TlsError,
+        /// Where the setting was read that is at fault.
+        origin: Option<String>,
+    },
     /// The password cannot be hashed.
     Password(crate::auth::PasswordError),
     /// The proxy cannot run.
@@ -36,8 +41,11 @@ impl Failure {
     pub fn status(&self) -> ExitCode {
         use tls::TlsError::{Interfaces, Random, Rustls};
         match self {
-            Failure::Tls(Interfaces(_) | Random | Rustls(_)) => ExitCode::FAILURE,
-            Failure::Config(_) | Failure::Tls(_) => ExitCode::from(WRONG_SETTINGS),
+            Failure::Tls {
+                error: Interfaces(_) | Random | Rustls(_),
+                ..
+            } => ExitCode::FAILURE,
+            Failure::Config(_) | Failure::Tls { .. } => ExitCode::from(WRONG_SETTINGS),
             Failure::Password(_) | Failure::Proxy(_) | Failure::Io(..) => ExitCode::FAILURE,
         }
     }
@@ -47,7 +55,11 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Failure::Config(error) => error.fmt(f),
-            Failure::Tls(error) => error.fmt(f),
+            Failure::Tls {
+                error,
+                origin: Some(origin),
+            } => write!(f, "{error} (set by {origin})"),
+            Failure::Tls { error, .. } => error.fmt(f),
             Failure::Password(error) => error.fmt(f),
             Failure::Proxy(error) => error.fmt(f),
             Failure::Io(what, error) => write!(f, "{what}: {error}"),
@@ -67,9 +79,15 @@ impl From<ProxyError> for Failure {
     }
 }
 
-impl From<tls::TlsError> for Failure {
-    fn from(error: tls::TlsError) -> Self {
-        Failure::Tls(error)
+impl Failure {
+    /// Of a certificate, with the place where its setting was read.
+    fn tls(config: &Config, error: tls::TlsError) -> Failure {
+        let mut origins = config.origins.iter();
+        let origin = origins.find(|(name, _)| error.setting() == Some(name));
+        Failure::Tls {
+            origin: origin.map(|(_, origin)| origin.clone()),
+            error,
+        }
     }
 }
 
@@ -134,7 +152,7 @@ fn report(config: &Config) -> Result<ExitCode, Failure> {
 
 /// `root-cert`: the root as PEM and, beside it, its fingerprint.
 fn root_cert(config: &Config) -> Result<ExitCode, Failure> {
-    let root = tls::root_certificate(&config.tls)?;
+    let root = tls::root_certificate(&config.tls).map_err(|error| Failure::tls(config, error))?;
     eprintln!("SHA-256 fingerprint: {}", root.sha256);
     print(&root.pem)
 }

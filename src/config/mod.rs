@@ -90,6 +90,8 @@ pub struct Config {
     pub files: Vec<PathBuf>,
     /// Every option's effective value as a Python dictionary, with secrets masked.
     pub arguments: String,
+    /// Where the settings were read whose files or names are looked into only after the start.
+    pub origins: Vec<(&'static str, String)>,
     /// What is odd, but no error.
     pub warnings: Vec<String>,
 }

@@ -43,6 +43,7 @@ pub fn config(command: Command, mut raw: RawConfig, pid1: bool) -> Result<Config
         limits: limits(&raw)?,
         exit_on_stale_socket,
         arguments: echo::arguments(&raw, &docker, listen.is_some(), exit_on_stale_socket),
+        origins: origins(&raw),
         files: std::mem::take(&mut raw.files),
         root_path,
         docker,
@@ -53,6 +54,21 @@ pub fn config(command: Command, mut raw: RawConfig, pid1: bool) -> Result<Config
     together(&raw, Id::TlsCert, Id::TlsKey)?;
     together(&raw, Id::RootCert, Id::RootKey)?;
     Ok(config)
+}
+
+/// Where those settings were read that a later error may be about.
+fn origins(raw: &RawConfig) -> Vec<(&'static str, String)> {
+    [
+        ("tls_cert", Id::TlsCert),
+        ("tls_key", Id::TlsKey),
+        ("root_cert", Id::RootCert),
+        ("root_key", Id::RootKey),
+        ("ca", Id::Ca),
+        ("names", Id::Names),
+    ]
+    .into_iter()
+    .filter_map(|(name, id)| Some((name, raw.get(id)?.origin.to_string())))
+    .collect()
 }
 
 /// The setting of `id`, unless it is empty, which is the same as none for all but

@@ -60,6 +60,17 @@ pub enum TlsError {
     Rustls(rustls::Error),
 }
 
+impl TlsError {
+    /// The setting whose file or value is at fault, where it is one.
+    pub fn setting(&self) -> Option<&'static str> {
+        match self {
+            TlsError::Read { setting, .. } | TlsError::File { setting, .. } => Some(setting),
+            TlsError::Name { .. } => Some("names"),
+            _ => None,
+        }
+    }
+}
+
 impl fmt::Display for TlsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
