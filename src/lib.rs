@@ -45,6 +45,9 @@ pub mod sys;
 pub mod tls;
 pub mod zone;
 
+#[global_allocator]
+static HEAP: sys::heap::Heap = sys::heap::Heap;
+
 /// The program: status 0 where all went well, 1 where something failed, 2 where the settings are
 /// wrong and nothing was started.
 pub fn run() -> ExitCode {

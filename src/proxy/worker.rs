@@ -15,6 +15,7 @@ use crate::proxy::session::{Context, Over, Session};
 use crate::proxy::slab::Slab;
 use crate::proxy::supervisor::{Order, Supervisor};
 use crate::sys::epoll::{Event, Events, Interest, Poller, Token};
+use crate::sys::heap::keep_spare_blocks;
 use crate::sys::socket::{Listener, Socket, is_exhausted};
 
 /// Connections accepted in one turn; more stay queued while those here are served.
@@ -109,6 +110,7 @@ impl Worker {
     /// # Errors
     /// The poller failed, which it does not; or the supervisor has given up.
     pub fn run(&mut self) -> io::Result<()> {
+        keep_spare_blocks();
         let mut events = Events::new();
         loop {
             let count = self.poller.wait(&mut events, self.patience())?;

@@ -5,8 +5,10 @@
 
 use std::io;
 
+mod copy;
 pub mod epoll;
 pub mod fs;
+pub mod heap;
 pub mod limits;
 pub mod net;
 pub mod process;
