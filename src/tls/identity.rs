@@ -16,10 +16,11 @@ use super::clock::WallClock;
 use super::error::TlsError;
 use super::files::PemFile;
 use super::lookups::Lookups;
+use super::provider::provider;
 use super::root::Authority;
 use super::subjects::{Configured, Subjects};
 use super::tickets::Tickets;
-use super::{ALPN, Settings, VERSIONS, both, leaf, provider};
+use super::{ALPN, Settings, VERSIONS, both, leaf};
 use crate::sys::net;
 
 /// The server's identity, shared by all of its connections.
@@ -105,6 +106,8 @@ fn server_config(shown: Arc<Shown>) -> Result<ServerConfig, TlsError> {
         .with_protocol_versions(VERSIONS)?
         .with_no_client_auth()
         .with_cert_resolver(shown);
+    // The suites are in our order (see `provider`), not the client's.
+    config.ignore_client_order = true;
     config.alpn_protocols = ALPN.map(<[u8]>::to_vec).to_vec();
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.ticketer = Arc::new(Tickets::new()?);

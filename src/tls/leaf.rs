@@ -209,7 +209,7 @@ fn verify(
     let not_before =
         not_before.ok_or_else(|| root.fault("its validity cannot be read".to_owned()))?;
     let verifier =
-        WebPkiServerVerifier::builder_with_provider(Arc::new(trusted), super::provider())
+        WebPkiServerVerifier::builder_with_provider(Arc::new(trusted), super::provider::provider())
             .build()
             .map_err(|error| unusable(&error))?;
     let localhost = ServerName::try_from("localhost").map_err(|error| unusable(&error))?;

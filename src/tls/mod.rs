@@ -7,10 +7,8 @@
 //! masters trusts what [`client_config`] says.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use rustls::SupportedProtocolVersion;
-use rustls::crypto::{CryptoProvider, ring};
 use rustls::version::{TLS12, TLS13};
 
 mod addresses;
@@ -24,6 +22,7 @@ mod keyform;
 mod leaf;
 mod lookups;
 mod pkcs8;
+mod provider;
 mod root;
 mod subjects;
 mod tickets;
@@ -45,11 +44,6 @@ const ALPN: [&[u8]; 2] = [b"http/1.1", b"http/1.0"];
 
 /// The protocol versions of servers and clients.
 static VERSIONS: &[&SupportedProtocolVersion] = &[&TLS13, &TLS12];
-
-/// The cryptography that everything here uses.
-fn provider() -> Arc<CryptoProvider> {
-    Arc::new(ring::default_provider())
-}
 
 /// Both of two settings that go together, or none.
 fn both<'a>(

@@ -9,7 +9,8 @@ use rustls::{ClientConfig, RootCertStore};
 use super::clock::WallClock;
 use super::error::TlsError;
 use super::files::PemFile;
-use super::{ALPN, VERSIONS, provider};
+use super::provider::provider;
+use super::{ALPN, VERSIONS};
 
 /// Masters whose sessions are kept for resumption: each takes a few KiB.
 const RESUMABLE_MASTERS: usize = 4;
