@@ -1,8 +1,8 @@
 //! A bounded byte buffer: allocated when first used, released when empty.
 //!
 //! A connection that is idle holds no buffer, and a busy one does not go to the allocator for
-//! each request: chunks come from and return to a small pool of the thread (the C library's
-//! allocator is slow and shared by all threads under musl).
+//! each request, nor clears memory that is about to be written: chunks come from and return to a
+//! small pool of the thread.
 
 use std::cell::RefCell;
 
@@ -10,17 +10,48 @@ use std::cell::RefCell;
 /// so that one chunk always holds one record, sealed or open.
 pub const CHUNK: usize = 5 + (1 << 14) + 2048;
 
-/// Spare chunks that a thread keeps; beyond that they go back to the allocator.
+/// Bytes of one batch: so much of a stream is moved at a time, where there is so much.
+pub const BATCH: usize = 4 * CHUNK;
+
+/// A buffer whose limit is not above that has memory for just the limit: a request's head, which
+/// is held until its answer comes.
+const SMALL: usize = 2048;
+
+/// Spare buffers of each size that a thread keeps; beyond that they go back to the allocator.
 const POOL_LIMIT: usize = 8;
 
 thread_local! {
-    static POOL: RefCell<Vec<Box<[u8]>>> = const { RefCell::new(Vec::new()) };
+    static POOL: RefCell<Pool> = const { RefCell::new(Pool::new()) };
+}
+
+/// Memory for buffers to come, at most [`POOL_LIMIT`] of each size.
+struct Pool {
+    chunks: Vec<Box<[u8]>>,
+    batches: Vec<Box<[u8]>>,
+}
+
+impl Pool {
+    const fn new() -> Pool {
+        Pool {
+            chunks: Vec::new(),
+            batches: Vec::new(),
+        }
+    }
+
+    /// Where memory of `size` bytes is kept, if it is.
+    fn of_size(&mut self, size: usize) -> Option<&mut Vec<Box<[u8]>>> {
+        match size {
+            CHUNK => Some(&mut self.chunks),
+            BATCH => Some(&mut self.batches),
+            _ => None,
+        }
+    }
 }
 
 /// A queue of bytes: filled at the back, emptied at the front, never longer than its limit.
 ///
-/// Invariants: `start <= end <= bytes.len() <= max(limit, CHUNK)`; `start == end` only with
-/// `bytes` empty (released).
+/// Invariants: `start <= end <= bytes.len() <= max(limit, BATCH)`; at most `limit` bytes are held;
+/// `start == end` only with `bytes` empty (released).
 pub struct Buf {
     bytes: Box<[u8]>,
     start: usize,
@@ -122,11 +153,7 @@ impl Buf {
         if needed <= self.bytes.len() {
             self.bytes.copy_within(self.start..self.end, 0);
         } else {
-            let mut larger = allocate(
-                needed
-                    .max(self.bytes.len().saturating_mul(2))
-                    .min(self.limit.max(CHUNK)),
-            );
+            let mut larger = allocate(self.capacity_for(needed));
             let held = self.data();
             if let Some(front) = larger.get_mut(..held.len()) {
                 front.copy_from_slice(held);
@@ -135,6 +162,16 @@ impl Buf {
         }
         self.end -= self.start;
         self.start = 0;
+    }
+
+    /// Bytes to allocate for `needed` of them: one of the usual sizes, or twice what there was.
+    fn capacity_for(&self, needed: usize) -> usize {
+        match needed {
+            _ if self.limit <= SMALL => self.limit,
+            ..=CHUNK => CHUNK,
+            ..=BATCH => BATCH,
+            _ => needed.max(self.bytes.len() * 2).min(self.limit),
+        }
     }
 
     fn release(&mut self) {
@@ -161,25 +198,24 @@ impl std::fmt::Write for Buf {
     }
 }
 
-/// At least `size` bytes; a spare chunk of this thread where one is large enough.
+/// `size` bytes, of the pool where it has some.
 fn allocate(size: usize) -> Box<[u8]> {
-    if size > CHUNK {
-        return vec![0; size].into_boxed_slice();
-    }
-    POOL.with_borrow_mut(Vec::pop)
-        .unwrap_or_else(|| vec![0; CHUNK].into_boxed_slice())
+    POOL.with_borrow_mut(|pool| pool.of_size(size).and_then(Vec::pop))
+        .unwrap_or_else(|| vec![0; size].into_boxed_slice())
 }
 
-/// Keeps a chunk for the next buffer that needs one; anything else goes back to the allocator.
+/// Keeps memory of a usual size for the next buffer; anything else goes back to the allocator.
 fn recycle(bytes: Box<[u8]>) {
-    if bytes.len() != CHUNK {
+    if bytes.is_empty() {
         return;
     }
-    // A thread that is ending has no pool any more; its chunks are simply freed.
+    // A thread that is ending has no pool any more; its memory is simply freed.
     let _ = POOL.try_with(|pool| {
         let mut pool = pool.borrow_mut();
-        if pool.len() < POOL_LIMIT {
-            pool.push(bytes);
+        if let Some(spare) = pool.of_size(bytes.len())
+            && spare.len() < POOL_LIMIT
+        {
+            spare.push(bytes);
         }
     });
 }
@@ -251,12 +287,12 @@ mod tests {
     fn the_pool_is_bounded() {
         let full: Vec<Buf> = (0..POOL_LIMIT * 3)
             .map(|_| {
-                let mut buf = Buf::new(10);
+                let mut buf = Buf::new(CHUNK);
                 buf.put(b"x");
                 buf
             })
             .collect();
         drop(full);
-        assert_eq!(POOL.with_borrow(Vec::len), POOL_LIMIT);
+        assert_eq!(POOL.with_borrow(|pool| pool.chunks.len()), POOL_LIMIT);
     }
 }

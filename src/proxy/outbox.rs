@@ -1,6 +1,6 @@
 //! What is on its way to Docker, held for a second try where one may be needed.
 
-use crate::buf::{Buf, CHUNK};
+use crate::buf::{BATCH, Buf, CHUNK};
 
 /// Bytes for Docker. While `held`, what has been sent stays, so that a request that meets a
 /// connection Docker has just closed can be sent again.
@@ -45,9 +45,9 @@ impl Outbox {
         }
     }
 
-    /// Whether more may be added: a chunk's worth is not exceeded by what waits.
+    /// Whether more may be added: a batch is not exceeded by what waits and a chunk.
     pub fn has_room(&self) -> bool {
-        self.pending().len() < CHUNK / 2
+        self.pending().len() + CHUNK <= BATCH
     }
 
     /// Where a body is to be put, if there is room. A body too long to be held is let go.
@@ -131,7 +131,7 @@ mod tests {
 
     #[test]
     fn a_body_too_long_to_hold_is_let_go_and_bounded() {
-        let limit = 4 * CHUNK;
+        let limit = 6 * CHUNK;
         let mut outbox = Outbox::new(limit);
         outbox.start(head(b"head"), true);
         let part = [b'x'; 1000];
@@ -145,7 +145,7 @@ mod tests {
         while outbox.has_room() {
             total += outbox.put(&part);
         }
-        assert!(total <= CHUNK);
+        assert!(total <= BATCH);
         assert_eq!(outbox.put(&part), 0);
     }
 }

@@ -10,8 +10,8 @@ use crate::proxy::session::tls::MAX_RECORD;
 use crate::sys::epoll::{Event, Interest, Poller};
 use crate::sys::socket::Progress;
 
-/// Read from Docker at a time: with what the chunked coding adds it fills one record.
-const DOCKER_READ: usize = MAX_RECORD - CHUNK_OVERHEAD;
+/// Read from Docker at a time: with what the chunked coding adds it fills four records.
+const DOCKER_READ: usize = 4 * MAX_RECORD - CHUNK_OVERHEAD;
 
 /// Until a full queue at Docker's socket is tried again.
 const CONNECT_RETRY: Duration = Duration::from_millis(20);

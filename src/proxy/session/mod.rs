@@ -24,7 +24,7 @@ use rustls::ServerConfig;
 use rustls::server::UnbufferedServerConnection;
 
 use crate::auth::Verdict;
-use crate::buf::{Buf, CHUNK};
+use crate::buf::{BATCH, Buf, CHUNK};
 use crate::http::head::MAX_HEAD;
 use crate::proxy::conn::{Conn, Judge, Times};
 use crate::proxy::upstream::Upstream;
@@ -45,7 +45,7 @@ const MAX_SEALED_OUT: usize = 256 * 1024;
 
 /// Sealed bytes of the client that are not yet opened: a record, or a handshake message that
 /// spans several (RFC 8446 §4: clients that send a certificate).
-const MAX_SEALED_IN: usize = 64 * 1024 + CHUNK;
+const MAX_SEALED_IN: usize = 64 * 1024 + BATCH;
 
 /// What a session needs of the loop that drives it.
 pub struct Context<'a> {
@@ -226,7 +226,7 @@ impl Session {
     }
 
     fn read_client(&mut self) -> Result<(), Over> {
-        let read = self.client.socket.read(self.sealed_in.space_for(CHUNK));
+        let read = self.client.socket.read(self.sealed_in.space_for(BATCH));
         self.sealed_in.commit(*read.as_ref().unwrap_or(&0));
         match read {
             Ok(0) => self.client_eof(),
@@ -270,7 +270,7 @@ impl Session {
     /// Moves bytes as far as they go, then watches for what is missing.
     fn advance(&mut self, cx: &mut Context<'_>) -> Result<(), Over> {
         loop {
-            let mut moved = self.drive_tls(cx)?;
+            let mut moved = self.tls_has_work() && self.drive_tls(cx)?;
             moved |= self.offer_client(cx);
             moved |= self.offer_docker(cx);
             moved |= self.flush_docker(cx);

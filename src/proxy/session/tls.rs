@@ -6,11 +6,14 @@ use rustls::unbuffered::{
 };
 
 use super::{ClientEnd, Context, Over, Phase, Session};
-use crate::buf::{Buf, CHUNK};
+use crate::buf::{BATCH, Buf, CHUNK};
 use crate::proxy::reply::Reply;
 
 /// The most plain bytes that one record carries (RFC 8446 §5.1).
 pub(super) const MAX_RECORD: usize = 1 << 14;
+
+/// Full records that a batch holds, sealed.
+const RECORDS_IN_BATCH: usize = BATCH / (MAX_RECORD + RECORD_OVERHEAD);
 
 /// More than a record's header, nonce, tag and content type need together.
 const RECORD_OVERHEAD: usize = 64;
@@ -23,6 +26,12 @@ enum Step {
 }
 
 impl Session {
+    /// Whether there is something to open or to seal.
+    pub(super) fn tls_has_work(&mut self) -> bool {
+        let owes_notify = matches!(&self.phase, Phase::Closing(closing) if closing.owes_notify());
+        owes_notify || !self.sealed_in.is_empty() || !self.conn.to_client().is_empty()
+    }
+
     /// Opens what the client has sealed and seals what is for it, until TLS has nothing to do.
     /// Says whether something has moved.
     pub(super) fn drive_tls(&mut self, cx: &mut Context<'_>) -> Result<bool, Over> {
@@ -161,8 +170,7 @@ fn read_records(
     Ok(discard)
 }
 
-/// Seals what is `plain`; one full record at a time waits for the socket, behind small ones at
-/// most.
+/// Seals what is `plain`, as long as no more than a batch waits for the socket.
 fn seal(
     traffic: &mut WriteTraffic<'_, ServerConnectionData>,
     plain: &mut Buf,
@@ -171,11 +179,13 @@ fn seal(
     while !plain.is_empty() {
         let length = plain.len().min(MAX_RECORD);
         let part = plain.data().get(..length).unwrap_or_default();
-        if out.len() + length + RECORD_OVERHEAD > CHUNK {
+        if out.len() + length + RECORD_OVERHEAD > BATCH {
             break;
         }
+        // Space for the records that follow as well: what is sealed need not move to make it.
+        let wanted = plain.len() + RECORDS_IN_BATCH * RECORD_OVERHEAD;
         let sealed = traffic
-            .encrypt(part, out.space_for(length + RECORD_OVERHEAD))
+            .encrypt(part, out.space_for(wanted.min(BATCH - out.len())))
             .map_err(|_| "a TLS record cannot be sealed")?;
         out.commit(sealed);
         plain.consume(length);
