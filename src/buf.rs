@@ -166,11 +166,14 @@ impl Buf {
 
     /// Bytes to allocate for `needed` of them: one of the usual sizes, or twice what there was.
     fn capacity_for(&self, needed: usize) -> usize {
-        match needed {
-            _ if self.limit <= SMALL => self.limit,
-            ..=CHUNK => CHUNK,
-            ..=BATCH => BATCH,
-            _ => needed.max(self.bytes.len() * 2).min(self.limit),
+        if self.limit <= SMALL {
+            self.limit
+        } else if needed <= CHUNK {
+            CHUNK
+        } else if needed <= BATCH {
+            BATCH
+        } else {
+            needed.max(self.bytes.len() * 2).min(self.limit)
         }
     }
 
