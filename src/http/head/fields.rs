@@ -42,10 +42,12 @@ impl Kind {
             (19, _) => (b"proxy-authorization", Kind::ProxyAuthorization),
             _ => return Kind::Other,
         };
-        match name.eq_ignore_ascii_case(known) {
-            true => kind,
-            false => Kind::Other,
-        }
+        // Of a token's characters, only an upper-case letter becomes another by this bit.
+        let same = name
+            .iter()
+            .zip(known)
+            .all(|(found, known)| found | 0x20 == *known);
+        if same { kind } else { Kind::Other }
     }
 
     /// Whether fields of the kind end here: they are for this connection only, or written anew, or
@@ -122,14 +124,7 @@ impl Options {
     }
 }
 
-/// Lines of a head that follow each other and go on, by their place in it.
-#[derive(Clone, Copy, Default)]
-struct Run {
-    start: u16,
-    end: u16,
-}
-
-// The last line ends before the empty one, so that every place fits.
+// Where lines that go on begin and end: the last of them ends before the empty line.
 const _: () = assert!(MAX_HEAD <= 1 << 16);
 
 /// The fields of a head, borrowed from the bytes that came. Who parses a head keeps them beside
@@ -137,6 +132,18 @@ const _: () = assert!(MAX_HEAD <= 1 << 16);
 pub struct Fields<'b> {
     head: &'b [u8],
     message: Message,
+    pub(super) known: Known<'b>,
+    /// All lines that go on are as they would be written, `name: value CRLF`.
+    canonical: bool,
+    /// Runs of lines that go on: how many there are, and their places in the head.
+    runs: usize,
+    starts: [u16; MAX_FIELDS],
+    ends: [u16; MAX_FIELDS],
+}
+
+/// What was said by fields that the proxy acts on.
+#[derive(Default)]
+pub(super) struct Known<'b> {
     pub(super) host: Once<'b>,
     pub(super) authorization: Once<'b>,
     pub(super) expect: Once<'b>,
@@ -146,10 +153,24 @@ pub struct Fields<'b> {
     transfer_encoding: Once<'b>,
     upgrade: Once<'b>,
     connection: Options,
-    /// All lines that go on are as they would be written, `name: value CRLF`.
-    canonical: bool,
-    runs: [Run; MAX_FIELDS],
-    run_count: usize,
+}
+
+impl<'b> Known<'b> {
+    fn add(&mut self, kind: Kind, value: &'b [u8]) {
+        match kind {
+            Kind::Authorization => self.authorization.add(value),
+            Kind::Connection => self.connection.add(value),
+            Kind::ContentLength => self.content_length.add(value),
+            Kind::ContentType => {
+                self.content_type.get_or_insert(value);
+            }
+            Kind::Expect => self.expect.add(value),
+            Kind::Host => self.host.add(value),
+            Kind::TransferEncoding => self.transfer_encoding.add(value),
+            Kind::Upgrade => self.upgrade.add(value),
+            Kind::ProxyAuthorization | Kind::HopByHop | Kind::Other => {}
+        }
+    }
 }
 
 impl Default for Fields<'_> {
@@ -157,17 +178,11 @@ impl Default for Fields<'_> {
         Fields {
             head: &[],
             message: Message::Request,
-            host: Once::Absent,
-            authorization: Once::Absent,
-            expect: Once::Absent,
-            content_type: None,
-            content_length: Once::Absent,
-            transfer_encoding: Once::Absent,
-            upgrade: Once::Absent,
-            connection: Options::default(),
+            known: Known::default(),
             canonical: true,
-            runs: [Run::default(); MAX_FIELDS],
-            run_count: 0,
+            runs: 0,
+            starts: [0; MAX_FIELDS],
+            ends: [0; MAX_FIELDS],
         }
     }
 }
@@ -183,11 +198,8 @@ impl<'b> Fields<'b> {
         if head.len() > MAX_HEAD {
             return Err(HeadError::TooLarge);
         }
-        *self = Fields {
-            head,
-            message,
-            ..Fields::default()
-        };
+        (self.head, self.message) = (head, message);
+        (self.known, self.canonical, self.runs) = (Known::default(), true, 0);
         let mut count = 0;
         let mut start = head.len() - reader.left();
         while let Some(field) = reader.field()? {
@@ -197,7 +209,7 @@ impl<'b> Fields<'b> {
             }
             let end = head.len() - reader.left();
             let kind = Kind::of(field.name);
-            self.note(kind, field.value);
+            self.known.add(kind, field.value);
             if !kind.ends_here(message) {
                 self.canonical &= is_canonical(head.get(start..end).unwrap_or_default(), field);
                 self.add_run(start as u16, end as u16); // both are less than MAX_HEAD
@@ -210,40 +222,25 @@ impl<'b> Fields<'b> {
         }
     }
 
-    fn note(&mut self, kind: Kind, value: &'b [u8]) {
-        match kind {
-            Kind::Authorization => self.authorization.add(value),
-            Kind::Connection => self.connection.add(value),
-            Kind::ContentLength => self.content_length.add(value),
-            Kind::ContentType => {
-                self.content_type.get_or_insert(value);
-            }
-            Kind::Expect => self.expect.add(value),
-            Kind::Host => self.host.add(value),
-            Kind::TransferEncoding => self.transfer_encoding.add(value),
-            Kind::Upgrade => self.upgrade.add(value),
-            Kind::ProxyAuthorization | Kind::HopByHop | Kind::Other => {}
-        }
-    }
-
     fn add_run(&mut self, start: u16, end: u16) {
-        let last = self.run_count.checked_sub(1);
-        if let Some(run) = last.and_then(|last| self.runs.get_mut(last))
-            && run.end == start
-        {
-            run.end = end;
-        } else if let Some(run) = self.runs.get_mut(self.run_count) {
-            *run = Run { start, end };
-            self.run_count += 1;
+        match self.ends.get_mut(self.runs.wrapping_sub(1)) {
+            Some(last) if *last == start => *last = end,
+            _ => {
+                let (starts, ends) = (&mut self.starts, &mut self.ends);
+                if let (Some(s), Some(e)) = (starts.get_mut(self.runs), ends.get_mut(self.runs)) {
+                    (*s, *e) = (start, end);
+                    self.runs += 1;
+                }
+            }
         }
     }
 
     /// Writes the fields that go on, in their order.
     pub(super) fn write(&self, out: &mut HeadWriter<'_>) {
-        for run in self.runs.iter().take(self.run_count) {
-            let range = usize::from(run.start)..usize::from(run.end);
+        for (&start, &end) in self.starts.iter().zip(&self.ends).take(self.runs) {
+            let range = usize::from(start)..usize::from(end);
             let lines = self.head.get(range).unwrap_or_default();
-            if self.canonical && !self.connection.names {
+            if self.canonical && !self.known.connection.names {
                 out.bytes(lines);
             } else {
                 self.write_anew(lines, out);
@@ -264,7 +261,7 @@ impl<'b> Fields<'b> {
     /// Whether `Connection` names a field, which thereby is for this connection only. There is
     /// hardly ever one that does: the head is read once more then.
     fn is_named(&self, name: &[u8]) -> bool {
-        if !self.connection.names {
+        if !self.known.connection.names {
             return false;
         }
         let mut reader = Reader::new(self.head);
@@ -285,8 +282,11 @@ impl<'b> Fields<'b> {
     /// Steps 1 to 5 of RFC 9112 §6.3 that requests and answers share: what the fields themselves
     /// say of the body's length.
     pub(super) fn framing(&self, version: Version) -> Result<Option<Framing>, HeadError> {
-        let length = self.content_length.value("more than one Content-Length")?;
-        let coding = (self.transfer_encoding).value("more than one Transfer-Encoding")?;
+        let length = self
+            .known
+            .content_length
+            .value("more than one Content-Length")?;
+        let coding = (self.known.transfer_encoding).value("more than one Transfer-Encoding")?;
         match (coding, length) {
             (Some(_), Some(_)) => Err(HeadError::Malformed(
                 "both Transfer-Encoding and Content-Length",
@@ -308,17 +308,17 @@ impl<'b> Fields<'b> {
     /// Whether the connection outlives this message (RFC 9112 §9.3).
     pub(super) fn keeps_alive(&self, version: Version) -> bool {
         match version {
-            _ if self.connection.close => false,
+            _ if self.known.connection.close => false,
             Version::Http11 => true,
-            Version::Http10 => self.connection.keep_alive,
+            Version::Http10 => self.known.connection.keep_alive,
         }
     }
 
     /// The protocol of an `Upgrade` that `Connection` confirms (RFC 9110 §7.8).
     pub(super) fn upgrade(&self) -> Result<Option<&'b str>, HeadError> {
-        let protocol = self.upgrade.value("more than one Upgrade")?;
+        let protocol = self.known.upgrade.value("more than one Upgrade")?;
         match protocol.map(std::str::from_utf8) {
-            Some(Ok(protocol)) if self.connection.upgrade => Ok(Some(protocol)),
+            Some(Ok(protocol)) if self.known.connection.upgrade => Ok(Some(protocol)),
             Some(Err(_)) => Err(HeadError::Malformed("Upgrade is not text")),
             _ => Ok(None),
         }

@@ -81,7 +81,7 @@ impl HeadFinder {
         while let Some(offset) = input.get(from..).and_then(scan::line_feed) {
             let end = from + offset + 1;
             match input.get(..end) {
-                Some(head) if head.ends_with(b"\r\n\r\n") => {
+                Some([.., b'\r', b'\n', b'\r', b'\n']) => {
                     self.searched = 0;
                     return if end > MAX_HEAD {
                         Err(HeadError::TooLarge)
@@ -89,7 +89,7 @@ impl HeadFinder {
                         Ok(Some(end))
                     };
                 }
-                Some(head) if head.ends_with(b"\r\n") => from = end,
+                Some([.., b'\r', b'\n']) => from = end,
                 _ => return Err(HeadError::Malformed("a line does not end in CRLF")),
             }
         }

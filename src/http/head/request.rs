@@ -45,7 +45,7 @@ impl<'b> RequestHead<'b> {
         let fields = &*fields;
 
         let version = line.version;
-        let host = fields.host.value("more than one Host")?;
+        let host = fields.known.host.value("more than one Host")?;
         if host.is_none() && version == Version::Http11 {
             return Err(HeadError::Malformed("no Host"));
         }
@@ -62,7 +62,10 @@ impl<'b> RequestHead<'b> {
             keep_alive: fields.keeps_alive(version),
             expects_continue: expects_continue(fields, version)?,
             upgrade,
-            authorization: fields.authorization.value("more than one Authorization")?,
+            authorization: fields
+                .known
+                .authorization
+                .value("more than one Authorization")?,
             authority: authority.or(host).unwrap_or(b"localhost"),
             fields,
             length: head.len(),
@@ -94,7 +97,7 @@ impl<'b> RequestHead<'b> {
 
 /// `Expect` (RFC 9110 §10.1.1); an HTTP/1.0 client's is to be ignored.
 fn expects_continue(fields: &Fields<'_>, version: Version) -> Result<bool, HeadError> {
-    match fields.expect.value("more than one Expect")? {
+    match fields.known.expect.value("more than one Expect")? {
         None => Ok(false),
         Some(value) if value.eq_ignore_ascii_case(b"100-continue") => {
             Ok(version == Version::Http11)

@@ -50,7 +50,7 @@ impl<'b> ResponseHead<'b> {
             framing: answer_framing(line.status, to_head, declared),
             keep_alive: fields.keeps_alive(line.version),
             upgrade: fields.upgrade()?,
-            content_type: fields.content_type.unwrap_or_default(),
+            content_type: fields.known.content_type.unwrap_or_default(),
             reason: line.reason,
             described_length: match declared {
                 Some(Framing::Length(length)) => Some(length),
