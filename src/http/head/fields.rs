@@ -1,12 +1,13 @@
 //! The fields of a head, and what they say of the message and its connection.
 
-use super::grammar::{Field, Reader};
-use super::{HeadError, HeadWriter, MAX_FIELDS, MAX_HEAD, Version};
+use super::grammar::Reader;
+use super::passing::Passing;
+use super::{HeadError, MAX_FIELDS, Version};
 use crate::http::body::Framing;
 
 /// What a field is to the proxy, by its name.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
+pub(super) enum Kind {
     Authorization,
     Connection,
     ContentLength,
@@ -24,7 +25,7 @@ enum Kind {
 
 impl Kind {
     /// There is at most one name to compare with: the length and the first letter tell which.
-    fn of(name: &[u8]) -> Kind {
+    pub(super) fn of(name: &[u8]) -> Kind {
         let (known, kind): (&[u8], Kind) = match (name.len(), name.first()) {
             (2, _) => (b"te", Kind::HopByHop),
             (4, _) => (b"host", Kind::Host),
@@ -52,7 +53,7 @@ impl Kind {
 
     /// Whether fields of the kind end here: they are for this connection only, or written anew, or
     /// in a request for this proxy and not for Docker.
-    fn ends_here(self, message: Message) -> bool {
+    pub(super) fn ends_here(self, message: Message) -> bool {
         match self {
             Kind::ContentType | Kind::Expect | Kind::Other => false,
             Kind::Authorization | Kind::Host | Kind::ProxyAuthorization => {
@@ -124,23 +125,6 @@ impl Options {
     }
 }
 
-// Where lines that go on begin and end: the last of them ends before the empty line.
-const _: () = assert!(MAX_HEAD <= 1 << 16);
-
-/// The fields of a head, borrowed from the bytes that came. Who parses a head keeps them beside
-/// it, so that the head itself is small and moves at no cost.
-pub struct Fields<'b> {
-    head: &'b [u8],
-    message: Message,
-    pub(super) known: Known<'b>,
-    /// All lines that go on are as they would be written, `name: value CRLF`.
-    canonical: bool,
-    /// Runs of lines that go on: how many there are, and their places in the head.
-    runs: usize,
-    starts: [u16; MAX_FIELDS],
-    ends: [u16; MAX_FIELDS],
-}
-
 /// What was said by fields that the proxy acts on.
 #[derive(Default)]
 pub(super) struct Known<'b> {
@@ -171,122 +155,14 @@ impl<'b> Known<'b> {
             Kind::ProxyAuthorization | Kind::HopByHop | Kind::Other => {}
         }
     }
-}
-
-impl Default for Fields<'_> {
-    fn default() -> Self {
-        Fields {
-            head: &[],
-            message: Message::Request,
-            known: Known::default(),
-            canonical: true,
-            runs: 0,
-            starts: [0; MAX_FIELDS],
-            ends: [0; MAX_FIELDS],
-        }
-    }
-}
-
-impl<'b> Fields<'b> {
-    /// Reads what follows the start line of `head`, up to its very end.
-    pub(super) fn read(
-        &mut self,
-        head: &'b [u8],
-        mut reader: Reader<'b>,
-        message: Message,
-    ) -> Result<(), HeadError> {
-        if head.len() > MAX_HEAD {
-            return Err(HeadError::TooLarge);
-        }
-        (self.head, self.message) = (head, message);
-        (self.known, self.canonical, self.runs) = (Known::default(), true, 0);
-        let mut count = 0;
-        let mut start = head.len() - reader.left();
-        while let Some(field) = reader.field()? {
-            count += 1;
-            if count > MAX_FIELDS {
-                return Err(HeadError::TooLarge);
-            }
-            let end = head.len() - reader.left();
-            let kind = Kind::of(field.name);
-            self.known.add(kind, field.value);
-            if !kind.ends_here(message) {
-                self.canonical &= is_canonical(head.get(start..end).unwrap_or_default(), field);
-                self.add_run(start as u16, end as u16); // both are less than MAX_HEAD
-            }
-            start = end;
-        }
-        match reader.left() {
-            0 => Ok(()),
-            _ => Err(HeadError::Malformed("bytes after the head")),
-        }
-    }
-
-    fn add_run(&mut self, start: u16, end: u16) {
-        match self.ends.get_mut(self.runs.wrapping_sub(1)) {
-            Some(last) if *last == start => *last = end,
-            _ => {
-                let (starts, ends) = (&mut self.starts, &mut self.ends);
-                if let (Some(s), Some(e)) = (starts.get_mut(self.runs), ends.get_mut(self.runs)) {
-                    (*s, *e) = (start, end);
-                    self.runs += 1;
-                }
-            }
-        }
-    }
-
-    /// Writes the fields that go on, in their order.
-    pub(super) fn write(&self, out: &mut HeadWriter<'_>) {
-        for (&start, &end) in self.starts.iter().zip(&self.ends).take(self.runs) {
-            let range = usize::from(start)..usize::from(end);
-            let lines = self.head.get(range).unwrap_or_default();
-            if self.canonical && !self.known.connection.names {
-                out.bytes(lines);
-            } else {
-                self.write_anew(lines, out);
-            }
-        }
-    }
-
-    /// Field by field, without what `Connection` names.
-    fn write_anew(&self, lines: &[u8], out: &mut HeadWriter<'_>) {
-        let mut reader = Reader::at_line(lines);
-        while let Ok(Some(field)) = reader.field() {
-            if !self.is_named(field.name) {
-                out.field(field.name, field.value);
-            }
-        }
-    }
-
-    /// Whether `Connection` names a field, which thereby is for this connection only. There is
-    /// hardly ever one that does: the head is read once more then.
-    fn is_named(&self, name: &[u8]) -> bool {
-        if !self.known.connection.names {
-            return false;
-        }
-        let mut reader = Reader::new(self.head);
-        let _ = match self.message {
-            Message::Request => reader.request_line().map(drop),
-            Message::Answer => reader.status_line().map(drop),
-        };
-        while let Ok(Some(field)) = reader.field() {
-            if Kind::of(field.name) == Kind::Connection
-                && list_members(field.value).any(|member| member.eq_ignore_ascii_case(name))
-            {
-                return true;
-            }
-        }
-        false
-    }
 
     /// Steps 1 to 5 of RFC 9112 §6.3 that requests and answers share: what the fields themselves
     /// say of the body's length.
     pub(super) fn framing(&self, version: Version) -> Result<Option<Framing>, HeadError> {
-        let length = self
-            .known
-            .content_length
-            .value("more than one Content-Length")?;
-        let coding = (self.known.transfer_encoding).value("more than one Transfer-Encoding")?;
+        let length = self.content_length.value("more than one Content-Length")?;
+        let coding = self
+            .transfer_encoding
+            .value("more than one Transfer-Encoding")?;
         match (coding, length) {
             (Some(_), Some(_)) => Err(HeadError::Malformed(
                 "both Transfer-Encoding and Content-Length",
@@ -308,31 +184,53 @@ impl<'b> Fields<'b> {
     /// Whether the connection outlives this message (RFC 9112 §9.3).
     pub(super) fn keeps_alive(&self, version: Version) -> bool {
         match version {
-            _ if self.known.connection.close => false,
+            _ if self.connection.close => false,
             Version::Http11 => true,
-            Version::Http10 => self.known.connection.keep_alive,
+            Version::Http10 => self.connection.keep_alive,
         }
     }
 
     /// The protocol of an `Upgrade` that `Connection` confirms (RFC 9110 §7.8).
     pub(super) fn upgrade(&self) -> Result<Option<&'b str>, HeadError> {
-        let protocol = self.known.upgrade.value("more than one Upgrade")?;
+        let protocol = self.upgrade.value("more than one Upgrade")?;
         match protocol.map(std::str::from_utf8) {
-            Some(Ok(protocol)) if self.known.connection.upgrade => Ok(Some(protocol)),
+            Some(Ok(protocol)) if self.connection.upgrade => Ok(Some(protocol)),
             Some(Err(_)) => Err(HeadError::Malformed("Upgrade is not text")),
             _ => Ok(None),
         }
     }
 }
 
-/// Whether a line is what [`HeadWriter::field`] would write of it.
-fn is_canonical(line: &[u8], field: Field<'_>) -> bool {
-    let added = line.len() - field.name.len() - field.value.len();
-    added == ": \r\n".len() && line.get(field.name.len() + 1) == Some(&b' ')
+/// Reads the fields of a head of which `reader` has read the start line, up to the very end.
+pub(super) fn read<'b>(
+    mut reader: Reader<'b>,
+    message: Message,
+) -> Result<(Known<'b>, Passing<'b>), HeadError> {
+    let lines = reader.rest();
+    let mut known = Known::default();
+    let mut passing = Passing::new(lines, message);
+    let mut start = 0;
+    for _ in 0..=MAX_FIELDS {
+        let Some(field) = reader.field()? else {
+            passing.finish(known.connection.names);
+            return match reader.rest() {
+                [] => Ok((known, passing)),
+                _ => Err(HeadError::Malformed("bytes after the head")),
+            };
+        };
+        let end = lines.len() - reader.rest().len();
+        let kind = Kind::of(field.name);
+        known.add(kind, field.value);
+        if !kind.ends_here(message) {
+            passing.add(start..end, field);
+        }
+        start = end;
+    }
+    Err(HeadError::TooLarge)
 }
 
 /// The members of a comma-separated list (RFC 9110 §5.6.1), empty ones left out.
-fn list_members(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+pub(super) fn list_members(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     value
         .split(|&byte| byte == b',')
         .map(|member| member.trim_ascii())

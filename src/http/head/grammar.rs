@@ -48,9 +48,9 @@ impl<'b> Reader<'b> {
         Reader(lines)
     }
 
-    /// How many bytes are still to be read.
-    pub(super) fn left(&self) -> usize {
-        self.0.len()
+    /// What is still to be read.
+    pub(super) fn rest(&self) -> &'b [u8] {
+        self.0
     }
 
     pub(super) fn request_line(&mut self) -> Result<RequestLine<'b>, HeadError> {

@@ -12,13 +12,13 @@ use crate::http::body::Framing;
 
 mod fields;
 mod grammar;
+mod passing;
 mod request;
 mod response;
 mod scan;
 #[cfg(test)]
 mod tests;
 
-pub use fields::Fields;
 pub(super) use grammar::Reader;
 pub use request::RequestHead;
 pub use response::{Connection, ResponseHead};

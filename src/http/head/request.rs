@@ -1,7 +1,8 @@
 //! A request's head: parsed, and written for Docker.
 
-use super::fields::{Fields, Message};
+use super::fields::{self, Known, Message};
 use super::grammar::Reader;
+use super::passing::Passing;
 use super::{HeadError, HeadWriter, Version};
 use crate::buf::Buf;
 use crate::http::body::Framing;
@@ -25,49 +26,41 @@ pub struct RequestHead<'b> {
     /// The value of `Authorization`.
     pub authorization: Option<&'b [u8]>,
     authority: &'b [u8],
-    fields: &'b Fields<'b>,
+    passing: Passing<'b>,
     length: usize,
 }
 
 impl<'b> RequestHead<'b> {
-    /// Parses `head`, which [`HeadFinder`](super::HeadFinder) has measured, with `fields` as the
-    /// place for what is known of its fields.
+    /// Parses `head`, which [`HeadFinder`](super::HeadFinder) has measured.
     ///
     /// # Errors
     /// The head is refused; see [`HeadError`] for the status that says so.
-    pub fn parse<'h: 'b>(
-        head: &'h [u8],
-        fields: &'b mut Fields<'h>,
-    ) -> Result<RequestHead<'b>, HeadError> {
+    pub fn parse(head: &'b [u8]) -> Result<RequestHead<'b>, HeadError> {
         let mut reader = Reader::new(head);
         let line = reader.request_line()?;
-        fields.read(head, reader, Message::Request)?;
-        let fields = &*fields;
+        let (known, passing) = fields::read(reader, Message::Request)?;
 
         let version = line.version;
-        let host = fields.known.host.value("more than one Host")?;
+        let host = known.host.value("more than one Host")?;
         if host.is_none() && version == Version::Http11 {
             return Err(HeadError::Malformed("no Host"));
         }
         let (authority, target) = split_target(line.target)?;
         let upgrade = match version {
             Version::Http10 => None, // RFC 9110 §7.8: to be ignored
-            Version::Http11 => fields.upgrade()?,
+            Version::Http11 => known.upgrade()?,
         };
         Ok(RequestHead {
             method: line.method,
             target,
             version,
-            framing: fields.framing(version)?.unwrap_or(Framing::None),
-            keep_alive: fields.keeps_alive(version),
-            expects_continue: expects_continue(fields, version)?,
+            framing: known.framing(version)?.unwrap_or(Framing::None),
+            keep_alive: known.keeps_alive(version),
+            expects_continue: expects_continue(&known, version)?,
             upgrade,
-            authorization: fields
-                .known
-                .authorization
-                .value("more than one Authorization")?,
+            authorization: known.authorization.value("more than one Authorization")?,
             authority: authority.or(host).unwrap_or(b"localhost"),
-            fields,
+            passing,
             length: head.len(),
         })
     }
@@ -79,7 +72,7 @@ impl<'b> RequestHead<'b> {
             out.text(" HTTP/1.1\r\nHost: ")
                 .bytes(self.authority)
                 .text("\r\n");
-            self.fields.write(out);
+            self.passing.write(out);
             out.framing(self.framing);
             if let Some(protocol) = self.upgrade {
                 out.upgrade(protocol);
@@ -96,8 +89,8 @@ impl<'b> RequestHead<'b> {
 }
 
 /// `Expect` (RFC 9110 §10.1.1); an HTTP/1.0 client's is to be ignored.
-fn expects_continue(fields: &Fields<'_>, version: Version) -> Result<bool, HeadError> {
-    match fields.known.expect.value("more than one Expect")? {
+fn expects_continue(known: &Known<'_>, version: Version) -> Result<bool, HeadError> {
+    match known.expect.value("more than one Expect")? {
         None => Ok(false),
         Some(value) if value.eq_ignore_ascii_case(b"100-continue") => {
             Ok(version == Version::Http11)

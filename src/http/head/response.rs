@@ -1,7 +1,8 @@
 //! An answer's head: parsed, and written for the client.
 
-use super::fields::{Fields, Message};
+use super::fields::{self, Message};
 use super::grammar::Reader;
+use super::passing::Passing;
 use super::{HeadError, HeadWriter, RequestHead};
 use crate::buf::Buf;
 use crate::http::body::Framing;
@@ -21,42 +22,37 @@ pub struct ResponseHead<'b> {
     reason: &'b [u8],
     /// A `Content-Length` that describes a body which is not sent (HEAD, 304).
     described_length: Option<u64>,
-    fields: &'b Fields<'b>,
+    passing: Passing<'b>,
     length: usize,
 }
 
 impl<'b> ResponseHead<'b> {
     /// Parses `head`, which [`HeadFinder`](super::HeadFinder) has measured, as the answer to a
-    /// request, to a `HEAD` where `to_head`; `fields` is the place for what is known of its fields.
+    /// request: `to_head`, to a `HEAD`.
     ///
     /// # Errors
     /// The answer is malformed; the client is told 502.
-    pub fn parse<'h: 'b>(
-        head: &'h [u8],
-        to_head: bool,
-        fields: &'b mut Fields<'h>,
-    ) -> Result<ResponseHead<'b>, HeadError> {
+    pub fn parse(head: &'b [u8], to_head: bool) -> Result<ResponseHead<'b>, HeadError> {
         let mut reader = Reader::new(head);
         let line = reader.status_line()?;
-        fields.read(head, reader, Message::Answer)?;
-        let fields = &*fields;
+        let (known, passing) = fields::read(reader, Message::Answer)?;
         if line.status < 100 {
             return Err(HeadError::Malformed("bad status code"));
         }
 
-        let declared = fields.framing(line.version)?;
+        let declared = known.framing(line.version)?;
         Ok(ResponseHead {
             status: line.status,
             framing: answer_framing(line.status, to_head, declared),
-            keep_alive: fields.keeps_alive(line.version),
-            upgrade: fields.upgrade()?,
-            content_type: fields.known.content_type.unwrap_or_default(),
+            keep_alive: known.keeps_alive(line.version),
+            upgrade: known.upgrade()?,
+            content_type: known.content_type.unwrap_or_default(),
             reason: line.reason,
             described_length: match declared {
                 Some(Framing::Length(length)) => Some(length),
                 _ => None,
             },
-            fields,
+            passing,
             length: head.len(),
         })
     }
@@ -72,7 +68,7 @@ impl<'b> ResponseHead<'b> {
         HeadWriter::append(out, RequestHead::canonical_bound(self.length), |out| {
             out.text("HTTP/1.1 ").number(self.status.into()).text(" ");
             out.bytes(self.reason).text("\r\n");
-            self.fields.write(out);
+            self.passing.write(out);
             match (framing, self.described_length) {
                 (Framing::None, Some(length)) if self.may_describe_length() => {
                     out.framing(Framing::Length(length));

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::{Close, Conn, Down, Up, Upstream};
 use crate::http::body::{Body, Coding, Framing};
-use crate::http::head::{Connection, Fields, HeadError, HeadFinder, ResponseHead, Version};
+use crate::http::head::{Connection, HeadError, HeadFinder, ResponseHead, Version};
 use crate::proxy::outbox::Outbox;
 use crate::proxy::reply::Reply;
 use crate::proxy::tunnel::Flow;
@@ -136,9 +136,8 @@ impl Conn {
             Ok(None) => return 0,
             Err(error) => return self.bad_head(error, input, now),
         };
-        let mut fields = Fields::default();
         let head = input.get(..length).unwrap_or_default();
-        match ResponseHead::parse(head, exchange.is_head, &mut fields) {
+        match ResponseHead::parse(head, exchange.is_head) {
             Ok(head) => self.take_answer(&head, now),
             Err(error) => return self.bad_head(error, input, now),
         }

@@ -6,7 +6,7 @@ use super::{Close, Conn, Down, Exchange, Request, Up, Upstream};
 use crate::auth::Verdict;
 use crate::buf::Buf;
 use crate::http::body::{Body, Coding, Framing};
-use crate::http::head::{Fields, HeadError, HeadFinder, RequestHead};
+use crate::http::head::{HeadError, HeadFinder, RequestHead};
 use crate::proxy::reply::Reply;
 
 /// Asked about each head, with the credentials in it; `None` if the verdict takes time.
@@ -93,9 +93,8 @@ impl Conn {
             Ok(None) => return 0,
             Err(error) => return self.refuse_head(error, now),
         };
-        let mut fields = Fields::default();
         let head = input.get(..length).unwrap_or_default();
-        match RequestHead::parse(head, &mut fields) {
+        match RequestHead::parse(head) {
             Ok(head) => self.take_request(&head, length, judge, now),
             Err(error) => {
                 self.refuse_head(error, now);
