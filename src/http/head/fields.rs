@@ -29,6 +29,7 @@ impl Kind {
         let (known, kind): (&[u8], Kind) = match (name.len(), name.first()) {
             (2, _) => (b"te", Kind::HopByHop),
             (4, _) => (b"host", Kind::Host),
+            (5, _) => (b"close", Kind::HopByHop), // reserved, lest it be named by `Connection: close`
             (6, _) => (b"expect", Kind::Expect),
             (7, Some(b't' | b'T')) => (b"trailer", Kind::HopByHop),
             (7, _) => (b"upgrade", Kind::Upgrade),

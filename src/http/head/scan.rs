@@ -7,7 +7,7 @@ const HIGH: u64 = LOW << 7; // 0x80 in each byte
 pub(super) fn line_feed(bytes: &[u8]) -> Option<usize> {
     first(
         bytes,
-        |word| zeros(word ^ LOW * u64::from(b'\n')),
+        |word| zeros(word ^ (LOW * u64::from(b'\n'))),
         |byte| byte == b'\n',
     )
 }
@@ -16,7 +16,7 @@ pub(super) fn line_feed(bytes: &[u8]) -> Option<usize> {
 pub(super) fn control(bytes: &[u8]) -> Option<usize> {
     first(
         bytes,
-        |word| below_space(word) | zeros(word ^ LOW * 0x7f),
+        |word| below_space(word) | zeros(word ^ (LOW * 0x7f)),
         |byte| byte.is_ascii_control(),
     )
 }
