@@ -4,6 +4,7 @@
 //! bounded, and an answer that is not whole is an error, never a shorter answer.
 
 use super::body::{ChunkDecoder, ChunkError, Framing};
+use super::head::{Reader, Version};
 use std::fmt;
 use std::io::{self, Read, Write};
 
@@ -214,38 +215,31 @@ fn receive<S: Read>(
 }
 
 struct Head {
-    minor_version: u8,
+    version: Version,
     status: u16,
     headers: Vec<(String, String)>,
 }
 
 impl Head {
-    /// `bytes` end with the empty line. A bare LF was refused before, since httparse takes it.
+    /// `bytes` end with the empty line.
     fn parse(bytes: &[u8]) -> Result<Head, ClientError> {
-        let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
-        let mut parsed = httparse::Response::new(&mut fields);
-        match parsed.parse(bytes) {
-            Ok(httparse::Status::Complete(_)) => {}
-            Ok(httparse::Status::Partial) => {
-                return Err(ClientError::NotHttp("a head without an end"));
+        const UNREADABLE: ClientError = ClientError::NotHttp("a head that cannot be read");
+        let mut reader = Reader::new(bytes);
+        let line = reader.status_line().map_err(|_| UNREADABLE)?;
+        let mut headers = Vec::new();
+        while let Some(field) = reader.field().map_err(|_| UNREADABLE)? {
+            if headers.len() >= MAX_FIELDS {
+                return Err(ClientError::HeadTooLarge);
             }
-            Err(httparse::Error::TooManyHeaders) => return Err(ClientError::HeadTooLarge),
-            Err(_) => return Err(ClientError::NotHttp("a head that cannot be read")),
+            let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+            headers.push((text(field.name), text(field.value)));
         }
-        let (Some(minor_version), Some(status @ 100..=599)) = (parsed.version, parsed.code) else {
+        if !(100..=599).contains(&line.status) {
             return Err(ClientError::NotHttp("a status that does not exist"));
-        };
-        let headers = parsed
-            .headers
-            .iter()
-            .map(|field| {
-                let value = String::from_utf8_lossy(field.value);
-                (field.name.to_owned(), value.into_owned())
-            })
-            .collect();
+        }
         Ok(Head {
-            minor_version,
-            status,
+            version: line.version,
+            status: line.status,
             headers,
         })
     }
@@ -267,7 +261,7 @@ impl Head {
         let length = self.content_length()?;
         if let Some(coding) = codings.next() {
             // 3., and no other coding than `chunked` was asked for.
-            if length.is_some() || codings.next().is_some() || self.minor_version == 0 {
+            if length.is_some() || codings.next().is_some() || self.version == Version::Http10 {
                 return Err(ClientError::NotHttp("a body with two framings"));
             }
             if !coding.eq_ignore_ascii_case("chunked") {

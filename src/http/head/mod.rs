@@ -1,20 +1,25 @@
 //! Message heads: read strictly, judged, and written anew (RFC 9110, RFC 9112).
 //!
-//! Nothing of a peer's head is passed on as it came. A head is parsed into a borrowed view that
-//! says all that the proxy decides on; what is forwarded is serialised from that view. Whatever
-//! two parsers could read in two ways is refused.
+//! Nothing of a peer's head is passed on unread. A head is read once, from its first byte to its
+//! last, into a borrowed view that says all that the proxy decides on; what is forwarded is written
+//! from that view, start line and framing anew. Whatever two parsers could read in two ways is
+//! refused.
 
-use std::fmt::{self, Write};
+use std::fmt;
 
 use crate::buf::Buf;
 use crate::http::body::Framing;
 
 mod fields;
+mod grammar;
+mod passing;
 mod request;
 mod response;
+mod scan;
 #[cfg(test)]
 mod tests;
 
+pub(super) use grammar::Reader;
 pub use request::RequestHead;
 pub use response::{Connection, ResponseHead};
 
@@ -73,10 +78,10 @@ impl HeadFinder {
     /// accept a bare LF; two that disagree on it can be made to see different messages).
     pub fn find(&mut self, input: &[u8]) -> Result<Option<usize>, HeadError> {
         let mut from = self.searched;
-        while let Some(offset) = input.get(from..).and_then(find_line_feed) {
+        while let Some(offset) = input.get(from..).and_then(scan::line_feed) {
             let end = from + offset + 1;
             match input.get(..end) {
-                Some(head) if head.ends_with(b"\r\n\r\n") => {
+                Some([.., b'\r', b'\n', b'\r', b'\n']) => {
                     self.searched = 0;
                     return if end > MAX_HEAD {
                         Err(HeadError::TooLarge)
@@ -84,7 +89,7 @@ impl HeadFinder {
                         Ok(Some(end))
                     };
                 }
-                Some(head) if head.ends_with(b"\r\n") => from = end,
+                Some([.., b'\r', b'\n']) => from = end,
                 _ => return Err(HeadError::Malformed("a line does not end in CRLF")),
             }
         }
@@ -96,10 +101,6 @@ impl HeadFinder {
     }
 }
 
-fn find_line_feed(bytes: &[u8]) -> Option<usize> {
-    bytes.iter().position(|&byte| byte == b'\n')
-}
-
 /// HTTP/1's two versions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Version {
@@ -109,31 +110,31 @@ pub enum Version {
     Http11,
 }
 
-fn version(minor: Option<u8>) -> Result<Version, HeadError> {
-    match minor {
-        Some(0) => Ok(Version::Http10),
-        Some(1) => Ok(Version::Http11),
-        _ => Err(HeadError::Version),
-    }
+/// Writes a head into a buffer's free space. What does not fit is left out: who calls has chosen
+/// the buffer's limit for the whole.
+struct HeadWriter<'a> {
+    space: &'a mut [u8],
+    written: usize,
 }
-
-/// What httparse says, in this module's words.
-fn parse_failure(error: httparse::Error) -> HeadError {
-    match error {
-        httparse::Error::TooManyHeaders => HeadError::TooLarge,
-        httparse::Error::Version => HeadError::Version,
-        httparse::Error::HeaderName => HeadError::Malformed("bad field name"),
-        httparse::Error::HeaderValue => HeadError::Malformed("bad field value"),
-        _ => HeadError::Malformed("bad start line"),
-    }
-}
-
-/// Writes the lines of a head; the buffer's limit has been chosen for the whole.
-struct HeadWriter<'a>(&'a mut Buf);
 
 impl HeadWriter<'_> {
+    /// Lets `write` append a head of at most `bound` bytes to `out`.
+    fn append(out: &mut Buf, bound: usize, write: impl FnOnce(&mut HeadWriter<'_>)) {
+        let mut writer = HeadWriter {
+            space: out.space_for(bound),
+            written: 0,
+        };
+        write(&mut writer);
+        let written = writer.written;
+        out.commit(written);
+    }
+
     fn bytes(&mut self, bytes: &[u8]) -> &mut Self {
-        self.0.put(bytes);
+        let end = self.written + bytes.len();
+        if let Some(space) = self.space.get_mut(self.written..end) {
+            space.copy_from_slice(bytes);
+            self.written = end;
+        }
         self
     }
 
@@ -141,17 +142,41 @@ impl HeadWriter<'_> {
         self.bytes(text.as_bytes())
     }
 
-    fn field(&mut self, name: &str, value: &[u8]) {
-        self.text(name).text(": ").bytes(value).text("\r\n");
+    fn number(&mut self, number: u64) -> &mut Self {
+        let mut digits = [0; 20]; // of u64::MAX
+        let mut count = 0;
+        let mut left = number;
+        for digit in digits.iter_mut().rev() {
+            *digit = b'0' + (left % 10) as u8;
+            left /= 10;
+            count += 1;
+            if left == 0 {
+                break;
+            }
+        }
+        self.bytes(digits.get(digits.len() - count..).unwrap_or_default())
+    }
+
+    fn field(&mut self, name: &[u8], value: &[u8]) {
+        self.bytes(name).text(": ").bytes(value).text("\r\n");
     }
 
     fn framing(&mut self, framing: Framing) {
         match framing {
             Framing::Length(length) => {
-                let _ = write!(self.0, "Content-Length: {length}\r\n");
+                self.text("Content-Length: ").number(length).text("\r\n");
             }
-            Framing::Chunked => self.field("Transfer-Encoding", b"chunked"),
+            Framing::Chunked => {
+                self.text("Transfer-Encoding: chunked\r\n");
+            }
             Framing::None | Framing::UntilClose => {}
         }
+    }
+
+    /// The lines of a connection that changes to `protocol`.
+    fn upgrade(&mut self, protocol: &str) {
+        self.text("Connection: Upgrade\r\nUpgrade: ")
+            .text(protocol)
+            .text("\r\n");
     }
 }

@@ -1,12 +1,11 @@
 //! A request's head: parsed, and written for Docker.
 
-use super::fields::Fields;
-use super::{HeadError, HeadWriter, Version, parse_failure, version};
+use super::fields::{self, Known, Message};
+use super::grammar::Reader;
+use super::passing::Passing;
+use super::{HeadError, HeadWriter, Version};
 use crate::buf::Buf;
 use crate::http::body::Framing;
-
-/// Fields of a request that end here: they are for this proxy, not for Docker.
-const ENDS_HERE: [&str; 3] = ["authorization", "host", "proxy-authorization"];
 
 /// A request's head.
 pub struct RequestHead<'b> {
@@ -27,84 +26,71 @@ pub struct RequestHead<'b> {
     /// The value of `Authorization`.
     pub authorization: Option<&'b [u8]>,
     authority: &'b [u8],
-    fields: Fields<'b>,
+    passing: Passing<'b>,
+    length: usize,
 }
 
 impl<'b> RequestHead<'b> {
-    /// Parses `head`, which [`HeadFinder`] has measured.
+    /// Parses `head`, which [`HeadFinder`](super::HeadFinder) has measured.
     ///
     /// # Errors
     /// The head is refused; see [`HeadError`] for the status that says so.
     pub fn parse(head: &'b [u8]) -> Result<RequestHead<'b>, HeadError> {
-        let mut fields = Fields::new();
-        let mut parsed = httparse::Request::new(&mut fields.list);
-        match parsed.parse(head) {
-            Ok(httparse::Status::Complete(length)) if length == head.len() => {}
-            Ok(_) => return Err(HeadError::Malformed("bad start line")),
-            Err(error) => return Err(parse_failure(error)),
-        }
-        let (method, target) = (
-            parsed.method.unwrap_or_default(),
-            parsed.path.unwrap_or_default(),
-        );
-        let version = version(parsed.version)?;
-        fields.count = parsed.headers.len();
+        let mut reader = Reader::new(head);
+        let line = reader.request_line()?;
+        let (known, passing) = fields::read(reader, Message::Request)?;
 
-        let host = fields.single("host", "more than one Host")?;
+        let version = line.version;
+        let host = known.host.value("more than one Host")?;
         if host.is_none() && version == Version::Http11 {
             return Err(HeadError::Malformed("no Host"));
         }
-        let (authority, target) = split_target(target)?;
+        let (authority, target) = split_target(line.target)?;
         let upgrade = match version {
             Version::Http10 => None, // RFC 9110 §7.8: to be ignored
-            Version::Http11 => fields.upgrade()?,
+            Version::Http11 => known.upgrade()?,
         };
         Ok(RequestHead {
-            method,
+            method: line.method,
             target,
             version,
-            framing: fields.framing(version)?.unwrap_or(Framing::None),
-            keep_alive: fields.keeps_alive(version),
-            expects_continue: expects_continue(&fields, version)?,
+            framing: known.framing(version)?.unwrap_or(Framing::None),
+            keep_alive: known.keeps_alive(version),
+            expects_continue: expects_continue(&known, version)?,
             upgrade,
-            authorization: fields.single("authorization", "more than one Authorization")?,
+            authorization: known.authorization.value("more than one Authorization")?,
             authority: authority.or(host).unwrap_or(b"localhost"),
-            fields,
+            passing,
+            length: head.len(),
         })
     }
 
     /// Writes the canonical form for Docker: origin form, HTTP/1.1, no field that ends here.
     pub fn write_canonical(&self, out: &mut Buf) {
-        let mut out = HeadWriter(out);
-        out.text(self.method)
-            .text(" ")
-            .text(self.target)
-            .text(" HTTP/1.1\r\n");
-        out.field("Host", self.authority);
-        for (name, value) in self.fields.iter() {
-            let ends_here = ENDS_HERE.iter().any(|end| name.eq_ignore_ascii_case(end));
-            if !ends_here && !self.fields.is_hop_by_hop(name) {
-                out.field(name, value);
+        HeadWriter::append(out, RequestHead::canonical_bound(self.length), |out| {
+            out.text(self.method).text(" ").text(self.target);
+            out.text(" HTTP/1.1\r\nHost: ")
+                .bytes(self.authority)
+                .text("\r\n");
+            self.passing.write(out);
+            out.framing(self.framing);
+            if let Some(protocol) = self.upgrade {
+                out.upgrade(protocol);
             }
-        }
-        out.framing(self.framing);
-        if let Some(protocol) = self.upgrade {
-            out.field("Connection", b"Upgrade");
-            out.field("Upgrade", protocol.as_bytes());
-        }
-        out.text("\r\n");
+            out.text("\r\n");
+        });
     }
 
     /// The bytes that [`write_canonical`](Self::write_canonical) may need for a head of `length`.
     pub fn canonical_bound(length: usize) -> usize {
-        // The longest that is added: Host, framing with 20 digits, Connection and Upgrade lines.
+        // The longest that is added: a Host, and a space after each colon.
         length + 256
     }
 }
 
 /// `Expect` (RFC 9110 §10.1.1); an HTTP/1.0 client's is to be ignored.
-fn expects_continue(fields: &Fields<'_>, version: Version) -> Result<bool, HeadError> {
-    match fields.single("expect", "more than one Expect")? {
+fn expects_continue(known: &Known<'_>, version: Version) -> Result<bool, HeadError> {
+    match known.expect.value("more than one Expect")? {
         None => Ok(false),
         Some(value) if value.eq_ignore_ascii_case(b"100-continue") => {
             Ok(version == Version::Http11)
@@ -116,12 +102,6 @@ fn expects_continue(fields: &Fields<'_>, version: Version) -> Result<bool, HeadE
 /// Splits a request target into the authority of an absolute form (RFC 9112 §3.2.2; the manager
 /// sends it) and the origin form. The asterisk and authority forms have no meaning to Docker.
 fn split_target(target: &str) -> Result<(Option<&[u8]>, &str), HeadError> {
-    if !target
-        .bytes()
-        .all(|byte| byte.is_ascii_graphic() && byte != b'#')
-    {
-        return Err(HeadError::Malformed("a forbidden character in the target"));
-    }
     if target.starts_with('/') {
         return Ok((None, target));
     }

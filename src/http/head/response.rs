@@ -1,9 +1,9 @@
 //! An answer's head: parsed, and written for the client.
 
-use std::fmt::Write;
-
-use super::fields::Fields;
-use super::{HeadError, HeadWriter, parse_failure, version};
+use super::fields::{self, Message};
+use super::grammar::Reader;
+use super::passing::Passing;
+use super::{HeadError, HeadWriter, RequestHead};
 use crate::buf::Buf;
 use crate::http::body::Framing;
 
@@ -19,47 +19,41 @@ pub struct ResponseHead<'b> {
     pub upgrade: Option<&'b str>,
     /// The value of `Content-Type`.
     pub content_type: &'b [u8],
-    reason: &'b str,
+    reason: &'b [u8],
     /// A `Content-Length` that describes a body which is not sent (HEAD, 304).
     described_length: Option<u64>,
-    fields: Fields<'b>,
+    passing: Passing<'b>,
+    length: usize,
 }
 
 impl<'b> ResponseHead<'b> {
-    /// Parses `head`, which [`HeadFinder`] has measured, as the answer to a request with `method`.
+    /// Parses `head`, which [`HeadFinder`](super::HeadFinder) has measured, as the answer to a
+    /// request: `to_head`, to a `HEAD`.
     ///
     /// # Errors
     /// The answer is malformed; the client is told 502.
-    pub fn parse(head: &'b [u8], method: &str) -> Result<ResponseHead<'b>, HeadError> {
-        let mut fields = Fields::new();
-        let mut parsed = httparse::Response::new(&mut fields.list);
-        match parsed.parse(head) {
-            Ok(httparse::Status::Complete(length)) if length == head.len() => {}
-            Ok(_) => return Err(HeadError::Malformed("bad status line")),
-            Err(error) => return Err(parse_failure(error)),
-        }
-        let version = version(parsed.version)?;
-        let status = parsed.code.unwrap_or_default();
-        let reason = parsed.reason.unwrap_or_default();
-        fields.count = parsed.headers.len();
-        if status < 100 {
+    pub fn parse(head: &'b [u8], to_head: bool) -> Result<ResponseHead<'b>, HeadError> {
+        let mut reader = Reader::new(head);
+        let line = reader.status_line()?;
+        let (known, passing) = fields::read(reader, Message::Answer)?;
+        if line.status < 100 {
             return Err(HeadError::Malformed("bad status code"));
         }
 
-        let declared = fields.framing(version)?;
-        let content_type = fields.values("content-type").next().unwrap_or_default();
+        let declared = known.framing(line.version)?;
         Ok(ResponseHead {
-            status,
-            framing: answer_framing(status, method, declared),
-            keep_alive: fields.keeps_alive(version),
-            upgrade: fields.upgrade()?,
-            content_type,
-            reason,
+            status: line.status,
+            framing: answer_framing(line.status, to_head, declared),
+            keep_alive: known.keeps_alive(line.version),
+            upgrade: known.upgrade()?,
+            content_type: known.content_type.unwrap_or_default(),
+            reason: line.reason,
             described_length: match declared {
                 Some(Framing::Length(length)) => Some(length),
                 _ => None,
             },
-            fields,
+            passing,
+            length: head.len(),
         })
     }
 
@@ -70,30 +64,29 @@ impl<'b> ResponseHead<'b> {
 
     /// Writes the head for the client, with `framing` and `connection` as they are on that side.
     pub fn write(&self, out: &mut Buf, framing: Framing, connection: Connection<'_>) {
-        let mut out = HeadWriter(out);
-        let _ = write!(out.0, "HTTP/1.1 {} ", self.status);
-        out.text(self.reason).text("\r\n");
-        for (name, value) in self.fields.iter() {
-            if !self.fields.is_hop_by_hop(name) {
-                out.field(name, value);
+        // More is added to a request.
+        HeadWriter::append(out, RequestHead::canonical_bound(self.length), |out| {
+            out.text("HTTP/1.1 ").number(self.status.into()).text(" ");
+            out.bytes(self.reason).text("\r\n");
+            self.passing.write(out);
+            match (framing, self.described_length) {
+                (Framing::None, Some(length)) if self.may_describe_length() => {
+                    out.framing(Framing::Length(length));
+                }
+                _ => out.framing(framing),
             }
-        }
-        match (framing, self.described_length) {
-            (Framing::None, Some(length)) if self.may_describe_length() => {
-                out.framing(Framing::Length(length));
+            match connection {
+                Connection::Keep => {}
+                Connection::KeepTold => {
+                    out.text("Connection: keep-alive\r\n");
+                }
+                Connection::Close => {
+                    out.text("Connection: close\r\n");
+                }
+                Connection::Upgrade(protocol) => out.upgrade(protocol),
             }
-            _ => out.framing(framing),
-        }
-        match connection {
-            Connection::Keep => {}
-            Connection::KeepTold => out.field("Connection", b"keep-alive"),
-            Connection::Close => out.field("Connection", b"close"),
-            Connection::Upgrade(protocol) => {
-                out.field("Connection", b"Upgrade");
-                out.field("Upgrade", protocol.as_bytes());
-            }
-        }
-        out.text("\r\n");
+            out.text("\r\n");
+        });
     }
 
     /// RFC 9110 §8.6: no `Content-Length` in a 1xx or a 204.
@@ -103,10 +96,10 @@ impl<'b> ResponseHead<'b> {
 }
 
 /// The steps of RFC 9112 §6.3 in their order, for an answer.
-fn answer_framing(status: u16, method: &str, declared: Option<Framing>) -> Framing {
+fn answer_framing(status: u16, to_head: bool, declared: Option<Framing>) -> Framing {
     match (status, declared) {
         // 1. HEAD, 1xx, 204 and 304 have no body.
-        _ if method == "HEAD" => Framing::None,
+        _ if to_head => Framing::None,
         (100..=199 | 204 | 304, _) => Framing::None,
         // 2. CONNECT is never forwarded as such. 3. to 6. Transfer-Encoding, Content-Length.
         (_, Some(framing)) => framing,

@@ -19,7 +19,7 @@ fn answer(head: &str, method: &str) -> Result<(String, Framing), HeadError> {
     HeadFinder::default()
         .find(head.as_bytes())?
         .expect("a whole head");
-    let parsed = ResponseHead::parse(head.as_bytes(), method)?;
+    let parsed = ResponseHead::parse(head.as_bytes(), method == "HEAD")?;
     let mut out = Buf::new(MAX_HEAD * 2);
     parsed.write(&mut out, parsed.framing, Connection::Keep);
     let written = String::from_utf8(out.data().to_vec()).unwrap();
@@ -270,5 +270,183 @@ fn malformed_answers_are_refused() {
             answer(&format!("{head}\r\n\r\n"), "GET").is_err(),
             "{head:?}"
         );
+    }
+}
+
+/// What a parser read: start line, then fields; `None` where it refused.
+type Read = Option<(Vec<String>, Vec<(Vec<u8>, Vec<u8>)>)>;
+
+fn fields_left(mut reader: Reader<'_>) -> Option<Vec<(Vec<u8>, Vec<u8>)>> {
+    let mut fields = Vec::new();
+    while let Some(field) = reader.field().ok()? {
+        fields.push((field.name.to_vec(), field.value.to_vec()));
+    }
+    reader.rest().is_empty().then_some(fields)
+}
+
+fn request_as_read_here(head: &[u8]) -> Read {
+    let mut reader = Reader::new(head);
+    let line = reader.request_line().ok()?;
+    let version = (line.version == Version::Http11) as u8;
+    let start = [line.method, line.target, &version.to_string()];
+    Some((start.map(str::to_owned).to_vec(), fields_left(reader)?))
+}
+
+fn answer_as_read_here(head: &[u8]) -> Read {
+    let mut reader = Reader::new(head);
+    let line = reader.status_line().ok()?;
+    let version = (line.version == Version::Http11) as u8;
+    let reason = String::from_utf8(line.reason.to_vec()).unwrap();
+    let start = vec![version.to_string(), line.status.to_string(), reason];
+    Some((start, fields_left(reader)?))
+}
+
+fn owned(fields: &[httparse::Header<'_>]) -> Vec<(Vec<u8>, Vec<u8>)> {
+    (fields.iter())
+        .map(|field| (field.name.into(), field.value.into()))
+        .collect()
+}
+
+fn request_as_httparse_reads_it(head: &[u8]) -> Read {
+    let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
+    let mut parsed = httparse::Request::new(&mut fields);
+    let outcome = parsed.parse(head).ok()?;
+    // Stricter here: what RFC 3986 does not have in a path or query, and a fragment.
+    let target = parsed
+        .path
+        .filter(|path| path.is_ascii() && !path.contains('#'));
+    let start = [
+        parsed.method?,
+        target?,
+        &parsed.version.unwrap().to_string(),
+    ];
+    (outcome == httparse::Status::Complete(head.len()))
+        .then(|| (start.map(str::to_owned).to_vec(), owned(parsed.headers)))
+}
+
+fn answer_as_httparse_reads_it(head: &[u8]) -> Read {
+    let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
+    let mut parsed = httparse::Response::new(&mut fields);
+    let outcome = parsed.parse(head).ok()?;
+    let reason = parsed.reason?.to_owned();
+    let start = vec![
+        parsed.version?.to_string(),
+        parsed.code?.to_string(),
+        reason,
+    ];
+    (outcome == httparse::Status::Complete(head.len())).then(|| (start, owned(parsed.headers)))
+}
+
+#[test]
+fn heads_are_read_as_httparse_reads_them() {
+    const HEADS: [&[u8]; 6] = [
+        b"GET /v1.41/info?x=%20 HTTP/1.1\r\nHost: node:8771\r\nX-Long-Name: some words, \"more\"\r\n\r\n",
+        b"\r\nDELETE / HTTP/1.0\r\na:b\r\nEmpty:\r\nSpaces: \t \r\nTrailing: x \t\r\n\r\n",
+        b"POST http://a/b HTTP/1.1\r\nA:\tx\ty\xe9\xff z\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nDate: Thu, 01 Jan 1970 00:00:00 GMT\r\n\r\n",
+        b"HTTP/1.0 404\r\n\r\n",
+        b"\r\nHTTP/1.1 999 caf\xe9\tau lait\r\nServer: Docker/1 (linux)\r\nA:b\r\n\r\n",
+    ];
+    const INSERTED: &[u8] = b"\r\n\t :/#?\0\x0b\x0c\x1f\x7f\x80\xff\"(),;<=>@[]{}~!A0.";
+    let mut seed = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut random = |below: usize| {
+        seed = seed.wrapping_mul(6364136223846793005).wrapping_add(1);
+        (seed >> 33) as usize % below
+    };
+    let (mut read, mut refused) = (0, 0);
+    for round in 0..60_000 {
+        let mut head = HEADS[round % HEADS.len()].to_vec();
+        for _ in 0..random(4) {
+            let at = random(head.len());
+            match random(4) {
+                0 => drop(head.remove(at)),
+                1 => head[at] = random(256) as u8,
+                2 => head[at] = INSERTED[random(INSERTED.len())],
+                _ => head.insert(at, INSERTED[random(INSERTED.len())]),
+            }
+        }
+        // A bare LF, which httparse takes, is refused before.
+        let Ok(Some(length)) = HeadFinder::default().find(&head) else {
+            continue;
+        };
+        let head = &head[..length];
+        let shown = String::from_utf8_lossy(head);
+        let request = request_as_read_here(head);
+        assert_eq!(request, request_as_httparse_reads_it(head), "{shown:?}");
+        let answer = answer_as_read_here(head);
+        assert_eq!(answer, answer_as_httparse_reads_it(head), "{shown:?}");
+        match request.or(answer) {
+            Some(_) => read += 1,
+            None => refused += 1,
+        }
+    }
+    assert!(read > 10_000 && refused > 10_000, "{read}, {refused}");
+}
+
+#[test]
+fn what_goes_on_is_written_in_one_form() {
+    let expected = "GET / HTTP/1.1\r\nHost: a\r\nOne: 1\r\nTwo: 2\r\nThree: 3\r\nEmpty: \r\n\r\n";
+    for fields in [
+        "One: 1\r\nHost: a\r\nTwo: 2\r\nTE: x\r\nThree: 3\r\nEmpty: ",
+        "Host:a\r\nOne:1\r\nTwo:\t2\r\nThree:  3\r\nEmpty:",
+        "One: 1 \r\nTwo: \t2\t\r\nkeep-alive: x\r\nThree: 3\r\nHost: a\r\nEmpty: \t ",
+        "Connection: x-Y\r\nX-Y: 1\r\nOne: 1\r\nTwo: 2\r\nx-y: 2\r\nThree: 3\r\nHost: a\r\nEmpty:",
+    ] {
+        let written = request(&format!("GET / HTTP/1.1\r\n{fields}\r\n\r\n"));
+        assert_eq!(written.as_deref(), Ok(expected), "{fields:?}");
+    }
+}
+
+#[test]
+fn what_is_added_to_a_head_is_bounded() {
+    // Each field grows by a space, and a Host is added; `request` compares with the bound.
+    let many = "A:b\r\n".repeat(MAX_FIELDS);
+    let written = request(&format!("GET / HTTP/1.0\r\n{many}\r\n")).unwrap();
+    assert_eq!(written.matches("A: b\r\n").count(), MAX_FIELDS);
+    // Every other one goes on: more runs than are kept.
+    let runs = "Te:x\r\nA: b\r\n".repeat(MAX_FIELDS / 2);
+    let written = request(&format!("GET / HTTP/1.0\r\n{runs}\r\n")).unwrap();
+    assert_eq!(written.matches("A: b\r\n").count(), MAX_FIELDS / 2);
+    let length = "Content-Length: 18446744073709551615\r\n";
+    let written = request(&format!("GET / HTTP/1.0\r\n{length}\r\n")).unwrap();
+    assert!(written.contains(length), "{written}");
+}
+
+#[test]
+fn what_ends_at_the_proxy_in_a_request_may_pass_in_an_answer() {
+    let fields = "Host: a\r\nAuthorization: b\r\nProxy-Authorization: c\r\nExpect: d\r\n";
+    let (written, _) = answer(
+        &format!("HTTP/1.1 204 No Content\r\n{fields}{fields}Proxy-Authenticate: e\r\n\r\n"),
+        "GET",
+    )
+    .unwrap();
+    assert_eq!(
+        written,
+        format!("HTTP/1.1 204 No Content\r\n{fields}{fields}\r\n")
+    );
+}
+
+#[test]
+fn names_are_known_in_any_case_and_only_whole() {
+    for name in [
+        "te",
+        "trailer",
+        "upgrade",
+        "keep-alive",
+        "connection",
+        "content-length",
+        "proxy-connection",
+        "proxy-authenticate",
+        "proxy-authorization",
+    ] {
+        let upper = name.to_ascii_uppercase();
+        let written = request(&format!("GET / HTTP/1.0\r\n{name}: 1\r\n\r\n")).unwrap();
+        let cased = request(&format!("GET / HTTP/1.0\r\n{upper}: 1\r\n\r\n")).unwrap();
+        assert_eq!(written, cased);
+        assert!(!written.contains(&format!("\r\n{name}")), "{written}");
+        // As long as a known name, but another one.
+        let other = format!("{}x: 1\r\n", &name[..name.len() - 1]);
+        let written = request(&format!("GET / HTTP/1.0\r\n{other}\r\n")).unwrap();
+        assert!(written.contains(&other), "{written}");
     }
 }

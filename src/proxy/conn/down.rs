@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::{Close, Conn, Down, Up, Upstream};
 use crate::http::body::{Body, Coding, Framing};
-use crate::http::head::{Connection, HeadFinder, ResponseHead, Version};
+use crate::http::head::{Connection, HeadError, HeadFinder, ResponseHead, Version};
 use crate::proxy::outbox::Outbox;
 use crate::proxy::reply::Reply;
 use crate::proxy::tunnel::Flow;
@@ -131,23 +131,22 @@ impl Conn {
         if !self.to_client.is_empty() {
             return 0;
         }
-        let method = if exchange.is_head { "HEAD" } else { "" };
-        let found = finder.find(input).and_then(|found| {
-            let head = found.and_then(|length| input.get(..length));
-            head.map(|head| Ok((head.len(), ResponseHead::parse(head, method)?)))
-                .transpose()
-        });
-        match found {
-            Ok(Some((length, head))) => {
-                self.take_answer(&head, now);
-                length
-            }
-            Ok(None) => 0,
-            Err(error) => {
-                self.bad_answer(&error.to_string(), now);
-                input.len()
-            }
+        let length = match finder.find(input) {
+            Ok(Some(length)) => length,
+            Ok(None) => return 0,
+            Err(error) => return self.bad_head(error, input, now),
+        };
+        let head = input.get(..length).unwrap_or_default();
+        match ResponseHead::parse(head, exchange.is_head) {
+            Ok(head) => self.take_answer(&head, now),
+            Err(error) => return self.bad_head(error, input, now),
         }
+        length
+    }
+
+    fn bad_head(&mut self, error: HeadError, input: &[u8], now: Instant) -> usize {
+        self.bad_answer(&error.to_string(), now);
+        input.len()
     }
 
     fn bad_answer(&mut self, what: &str, now: Instant) {

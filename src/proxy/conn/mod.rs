@@ -326,28 +326,30 @@ impl Conn {
     /// What to watch for, from the state alone, while the shell holds `held` bytes of the client
     /// that have not been taken.
     pub fn wants(&self, held: usize) -> Wants {
-        let room_up = self.to_docker.has_room();
-        let deaf = matches!(self.upstream, Upstream::Open { deaf: true, .. });
+        let connected = self.upstream != Upstream::None;
         Wants {
             read_client: match &self.up {
                 Up::Head(_) => held < MAX_HEAD && self.to_client.is_empty(),
                 Up::Discard => true,
-                Up::Body(..) => room_up && !deaf && self.upstream != Upstream::None,
-                Up::Tunnel(flow) => !flow.is_open() || room_up,
+                Up::Body(..) => {
+                    matches!(self.upstream, Upstream::Open { deaf: false, .. })
+                        && self.to_docker.has_room()
+                }
+                Up::Tunnel(flow) => !flow.is_open() || self.to_docker.has_room(),
                 // To see the client go away; what it sends ahead is held, and bounded by this.
                 Up::Auth(_) | Up::Connect(_) | Up::Done => held == 0,
                 Up::Closed => false,
             },
-            read_docker: self.upstream != Upstream::None
+            read_docker: connected
                 && match &self.down {
                     Down::Idle => true,
                     Down::Head(_) | Down::Body(..) => self.to_client.is_empty(),
                     Down::Tunnel(flow) => flow.is_open() && self.to_client.is_empty(),
                     Down::Closed(_) => false,
                 },
-            connect: self.upstream == Upstream::None
+            connect: !connected
                 && (matches!(self.up, Up::Connect(_)) || matches!(self.down, Down::Head(_))),
-            drop_docker: self.upstream == Upstream::None,
+            drop_docker: !connected,
             close: match self.down {
                 Down::Closed(close) => Some(close),
                 _ => None,

@@ -1,12 +1,13 @@
 //! The request's side of a connection: heads, verdicts, bodies.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::{Close, Conn, Down, Exchange, Request, Up, Upstream};
 use crate::auth::Verdict;
 use crate::buf::Buf;
 use crate::http::body::{Body, Coding, Framing};
-use crate::http::head::{HeadError, HeadFinder, RequestHead};
+use crate::http::head::{HeadError, HeadFinder, MAX_HEAD, RequestHead};
 use crate::proxy::reply::Reply;
 
 /// Asked about each head, with the credentials in it; `None` if the verdict takes time.
@@ -72,7 +73,10 @@ impl Conn {
     /// The verdict that `judge` had to wait for.
     pub fn verdict(&mut self, verdict: Verdict, now: Instant) {
         match std::mem::replace(&mut self.up, Up::Done) {
-            Up::Auth(request) => self.judged(request, verdict, now),
+            Up::Auth(request) => match verdict {
+                Verdict::Allowed(user) => self.pass(request, user, now),
+                refusal => self.turn_away(&refusal, request.framing, now),
+            },
             other => self.up = other,
         }
     }
@@ -93,12 +97,12 @@ impl Conn {
             Ok(None) => return 0,
             Err(error) => return self.refuse_head(error, now),
         };
-        match input.get(..length).map(RequestHead::parse) {
-            Some(Ok(head)) => self.take_request(&head, length, judge, now),
-            Some(Err(error)) => {
+        let head = input.get(..length).unwrap_or_default();
+        match RequestHead::parse(head) {
+            Ok(head) => self.take_request(&head, judge, now),
+            Err(error) => {
                 self.refuse_head(error, now);
             }
-            None => return 0,
         }
         length
     }
@@ -118,19 +122,7 @@ impl Conn {
         0
     }
 
-    fn take_request(
-        &mut self,
-        head: &RequestHead<'_>,
-        length: usize,
-        judge: Judge<'_>,
-        now: Instant,
-    ) {
-        let mut canonical = Buf::new(RequestHead::canonical_bound(length));
-        head.write_canonical(&mut canonical);
-        let request = Request {
-            canonical,
-            framing: head.framing,
-        };
+    fn take_request(&mut self, head: &RequestHead<'_>, judge: Judge<'_>, now: Instant) {
         self.first = false;
         let verdict = judge(head);
         let mut exchange = Exchange::new(head, now);
@@ -140,32 +132,33 @@ impl Conn {
         }
         self.exchange = Some(exchange);
         match verdict {
-            Some(verdict) => self.judged(request, verdict, now),
-            None => self.up = Up::Auth(request),
+            None => self.up = Up::Auth(Request::new(head)),
+            Some(Verdict::Allowed(user)) => self.pass(Request::new(head), user, now),
+            Some(refusal) => self.turn_away(&refusal, head.framing, now),
         }
     }
 
-    fn judged(&mut self, request: Request, verdict: Verdict, now: Instant) {
+    fn pass(&mut self, request: Request, user: Arc<str>, now: Instant) {
+        if let Some(exchange) = &mut self.exchange {
+            exchange.user = Some(user);
+        }
+        self.since = now;
+        match self.upstream {
+            Upstream::Open { used, .. } => self.send(request, used, now),
+            Upstream::None => self.up = Up::Connect(request),
+        }
+    }
+
+    fn turn_away(&mut self, verdict: &Verdict, framing: Framing, now: Instant) {
         let refusal = match verdict {
-            Verdict::Allowed(user) => {
-                if let Some(exchange) = &mut self.exchange {
-                    exchange.user = Some(user);
-                }
-                self.since = now;
-                match self.upstream {
-                    Upstream::Open { used, .. } => self.send(request, used, now),
-                    Upstream::None => self.up = Up::Connect(request),
-                }
-                return;
-            }
-            Verdict::Refused => Reply::unauthorized(),
             Verdict::Overloaded => Reply::new(
                 503,
                 "haven-agent: too many passwords are waiting to be verified; try again in a moment",
             ),
+            _ => Reply::unauthorized(),
         };
         // What follows the head cannot be told from the next request unless it is read.
-        self.last_answer |= Body::new(request.framing).is_some();
+        self.last_answer |= Body::new(framing).is_some();
         self.up = Up::Done;
         self.reply(&refusal, now);
     }
@@ -216,12 +209,24 @@ impl Conn {
     }
 }
 
+impl Request {
+    /// The canonical form is made for what may pass: a refusal costs no more than its head.
+    fn new(head: &RequestHead<'_>) -> Request {
+        let mut canonical = Buf::new(RequestHead::canonical_bound(MAX_HEAD));
+        head.write_canonical(&mut canonical);
+        Request {
+            canonical,
+            framing: head.framing,
+        }
+    }
+}
+
 /// Method and path. A query may carry secrets (`buildargs` of a build): it is shown to be there, no
 /// more.
 fn access_line(head: &RequestHead<'_>) -> Box<str> {
-    let line = match head.target.split_once('?') {
-        Some((path, _)) => format!("{} {path}?...", head.method),
-        None => format!("{} {}", head.method, head.target),
+    let (path, query) = match head.target.split_once('?') {
+        Some((path, _)) => (path, "?..."),
+        None => (head.target, ""),
     };
-    line.into()
+    [head.method, " ", path, query].concat().into()
 }
