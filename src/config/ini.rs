@@ -1,11 +1,11 @@
 //! Configuration files in the dialect of Python's `configparser.ConfigParser`, which read them
 //! for the old agent.
 //!
-//! `=` or `:` between key and value, keys in any case, whole lines of `#` or `;` comment, deeper
-//! indented lines continue a value, `%%` is a percent sign and `%(key)s` another key's value, a key
-//! or section must not come twice, `[DEFAULT]` holds what `[main]` does not say. What is wider in
-//! Python is refused here, since it can only be a mistake: other sections. A byte order mark is
-//! skipped. A test compares this with configparser itself.
+//! `=` or `:` between key and value, keys in any case (of ASCII letters: no option has others), whole
+//! lines of `#` or `;` comment, deeper indented lines continue a value, `%%` is a percent sign and
+//! `%(key)s` another key's value, a key or section must not come twice, `[DEFAULT]` holds what
+//! `[main]` does not say. What is wider in Python is refused here, since it can only be a mistake:
+//! other sections. A byte order mark is skipped. A test compares this with configparser itself.
 
 use std::borrow::Cow;
 
@@ -21,7 +21,7 @@ const DEFAULTS: &str = "DEFAULT";
 /// A key and its value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// In lower case.
+    /// Its ASCII letters in lower case.
     pub key: String,
     /// Without the white space around it; lines are separated by `\n`. May be a secret.
     pub value: String,
@@ -178,7 +178,7 @@ impl Reader {
         let Some((key, value)) = text.split_once(['=', ':']) else {
             return fail("neither `key = value` nor a section nor a comment");
         };
-        let key = key.trim_end().to_lowercase();
+        let key = key.trim_end().to_ascii_lowercase();
         if key.is_empty() {
             return fail("no key before the value");
         }
@@ -240,7 +240,7 @@ fn interpolate(
             done.push('%');
             rest = behind;
         } else if let Some((key, behind)) = reference(behind) {
-            let key = key.to_lowercase();
+            let key = key.to_ascii_lowercase();
             let Some(entry) = raw.iter().find(|entry| entry.key == key) else {
                 return Err("%(…)s names a key that is not there".to_string());
             };
