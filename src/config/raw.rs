@@ -3,7 +3,6 @@
 use super::error::ConfigError;
 use super::options::{self, ENV_PREFIX, Id, Opt};
 use super::{arguments, ini};
-use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::fs::File;
@@ -77,7 +76,8 @@ pub struct Surroundings {
 /// The settings as texts, from all places.
 #[derive(Clone, Debug, Default)]
 pub struct RawConfig {
-    settings: BTreeMap<Id, Setting>,
+    /// Each option at most once.
+    settings: Vec<(Id, Setting)>,
     /// The INI files that were read, the most specific first.
     pub files: Vec<PathBuf>,
     /// What is odd, but no error.
@@ -87,7 +87,8 @@ pub struct RawConfig {
 impl RawConfig {
     /// The text of `id`, if it was given at all.
     pub fn get(&self, id: Id) -> Option<&Setting> {
-        self.settings.get(&id)
+        let mut settings = self.settings.iter();
+        settings.find_map(|(given, setting)| (*given == id).then_some(setting))
     }
 
     /// Reads everything: `flags` (the command line's settings), the environment, the INI files.
@@ -127,7 +128,7 @@ impl RawConfig {
         } else {
             value
         };
-        if let Some(other) = self.settings.get(&id) {
+        if let Some(other) = self.get(id) {
             if other.level < level {
                 return Ok(());
             }
@@ -141,7 +142,8 @@ impl RawConfig {
             spring,
             level,
         };
-        self.settings.insert(id, setting);
+        self.remove(id);
+        self.settings.push((id, setting));
         Ok(())
     }
 
@@ -233,8 +235,12 @@ impl RawConfig {
             return Err(ConfigError::Exclusive(one, other));
         }
         let loser = if one.level < other.level { file } else { value };
-        self.settings.remove(&loser);
+        self.remove(loser);
         Ok(())
+    }
+
+    fn remove(&mut self, id: Id) {
+        self.settings.retain(|(given, _)| *given != id);
     }
 }
 

@@ -95,8 +95,10 @@ impl Disks {
             Some(known) => known,
             None => self.read()?,
         };
-        let by_device = known.mounts.chunk_by(|one, two| one.device == two.device);
-        let disks = by_device.filter_map(|mounts| self.disk(mounts)).collect();
+        let mut disks = BTreeMap::new();
+        for mounts in known.mounts.chunk_by(|one, two| one.device == two.device) {
+            disks.extend(self.disk(mounts));
+        }
         self.known = Some(known);
         Ok(disks)
     }

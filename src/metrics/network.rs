@@ -144,8 +144,11 @@ fn attribute(file: &File) -> Option<u64> {
 
 fn in_net_dev(path: &Path) -> Result<Interfaces, SourceError> {
     let (text, _) = source::read_whole(path, MAX_NET_DEV)?;
-    let lines = source::whole_lines(&text).take(MAX_INTERFACES);
-    Ok(lines.filter_map(parse_net_dev).collect())
+    let mut interfaces = Interfaces::new();
+    for line in source::whole_lines(&text).take(MAX_INTERFACES) {
+        interfaces.extend(parse_net_dev(line));
+    }
+    Ok(interfaces)
 }
 
 /// `  eth0: 1500 12 0 0 0 0 0 0 900 7 …`: eight fields received, then eight sent, bytes first.
