@@ -1,12 +1,12 @@
 //! Which addresses and which name the host has, seen from the host or from a container on it.
 
-use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 
 use super::Settings;
+use crate::sorted::Set;
 use crate::sys::net;
 
 /// How much of a kernel table is read: the routes of a node, not those of an internet router.
@@ -22,7 +22,7 @@ const MAX_TABLE: u64 = 8 * 1024 * 1024;
 ///
 /// # Errors
 /// The kernel does not list this namespace's interfaces.
-pub fn host_addresses(root: &Path) -> io::Result<BTreeSet<IpAddr>> {
+pub fn host_addresses(root: &Path) -> io::Result<Set<IpAddr>> {
     let own = Path::new("/");
     match table_addresses(root) {
         Some(Ok(addresses)) => Ok(addresses),
@@ -86,7 +86,7 @@ fn is_elsewhere(root: &Path) -> bool {
 }
 
 /// The addresses in the tables of process 1 under another root; `None` for our own root.
-fn table_addresses(root: &Path) -> Option<io::Result<BTreeSet<IpAddr>>> {
+fn table_addresses(root: &Path) -> Option<io::Result<Set<IpAddr>>> {
     if !is_elsewhere(root) {
         return None;
     }
@@ -97,15 +97,15 @@ fn table_addresses(root: &Path) -> Option<io::Result<BTreeSet<IpAddr>>> {
         if_inet6_addresses(lines, root)
     });
     Some(v4.map(|mut addresses| {
-        addresses.extend(v6.unwrap_or_default());
+        addresses.extend(v6.unwrap_or_default().iter().copied());
         addresses
     }))
 }
 
 fn read_table(
     path: PathBuf,
-    parse: impl FnOnce(&mut dyn Iterator<Item = String>) -> BTreeSet<IpAddr>,
-) -> io::Result<BTreeSet<IpAddr>> {
+    parse: impl FnOnce(&mut dyn Iterator<Item = String>) -> Set<IpAddr>,
+) -> io::Result<Set<IpAddr>> {
     let file = File::open(&path)
         .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))?;
     let mut lines = BufReader::new(file.take(MAX_TABLE))
@@ -117,8 +117,8 @@ fn read_table(
 /// The local addresses in `/proc/net/fib_trie`, the kernel's routes as a tree: a leaf line
 /// `|-- 192.0.2.2`, under it a line for each of its routes, `/32 host LOCAL` where the address is
 /// the machine's own. (`/proc/net/route`, `dev` and `arp` do not have them.)
-fn fib_trie_addresses(lines: &mut dyn Iterator<Item = String>) -> BTreeSet<IpAddr> {
-    let mut addresses = BTreeSet::new();
+fn fib_trie_addresses(lines: &mut dyn Iterator<Item = String>) -> Set<IpAddr> {
+    let mut addresses = Set::default();
     let mut leaf: Option<Ipv4Addr> = None;
     for line in lines {
         let line = line.trim_start();
@@ -133,7 +133,7 @@ fn fib_trie_addresses(lines: &mut dyn Iterator<Item = String>) -> BTreeSet<IpAdd
 
 /// The addresses in `/proc/net/if_inet6`: 32 hexadecimal digits at the start of each line, the
 /// interface's name at its end.
-fn if_inet6_addresses(lines: &mut dyn Iterator<Item = String>, root: &Path) -> BTreeSet<IpAddr> {
+fn if_inet6_addresses(lines: &mut dyn Iterator<Item = String>, root: &Path) -> Set<IpAddr> {
     lines
         .filter_map(|line| {
             let mut fields = line.split_ascii_whitespace();
@@ -198,7 +198,7 @@ mod tests {
             .join(host)
     }
 
-    fn set(addresses: &[&str]) -> BTreeSet<IpAddr> {
+    fn set(addresses: &[&str]) -> Set<IpAddr> {
         addresses.iter().map(|text| text.parse().unwrap()).collect()
     }
 
