@@ -3,15 +3,16 @@
 use super::error::ConfigError;
 use super::options::{self, ENV_PREFIX, Id, Opt};
 use super::{arguments, ini};
+use crate::sys::fs::read_up_to;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 /// The largest INI file that is read, in bytes.
-pub const MAX_INI_BYTES: u64 = 256 * 1024;
+pub const MAX_INI_BYTES: usize = 256 * 1024;
 /// The names of the INI file, the old agent's last.
 const INI_NAMES: [&str; 2] = ["haven-agent.ini", "dm-agent.ini"];
 /// What Docker's links and Kubernetes put into the environment for a service that is called
@@ -296,10 +297,9 @@ fn is_absent(error: &io::Error) -> bool {
 }
 
 /// Reads all of `file`, which may have at most `limit` bytes.
-pub fn read_bounded(file: File, limit: u64) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    file.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > limit {
+pub fn read_bounded(file: File, limit: usize) -> io::Result<Vec<u8>> {
+    let bytes = read_up_to(&file, limit.saturating_add(1))?;
+    if bytes.len() > limit {
         let problem = format!("larger than {limit} bytes");
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, problem));
     }
