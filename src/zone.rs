@@ -4,15 +4,16 @@
 //! process's: it is read inside the directory where the host's root is mounted, and never outside
 //! of it, whatever the links in there say.
 
+use crate::sys::fs::read_up_to;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Component, Path, PathBuf};
 
 /// The most symbolic links on the way to one file, as the kernel has it (path_resolution(7)).
 const MAX_LINKS: usize = 40;
 /// The largest zone file that is read, in bytes; real ones have some 4 KB.
-const MAX_ZONE_FILE: u64 = 128 * 1024;
+const MAX_ZONE_FILE: usize = 128 * 1024;
 /// The node's own zone, inside its root directory.
 const LOCALTIME: &str = "etc/localtime";
 /// Where zones are found by name, inside the node's root directory.
@@ -103,9 +104,8 @@ impl Zone {
         if !path.is_file() {
             return Err("not a file".to_string());
         }
-        let mut bytes = Vec::new();
-        File::open(&path)
-            .and_then(|file| file.take(MAX_ZONE_FILE).read_to_end(&mut bytes))
+        let bytes = File::open(&path)
+            .and_then(|file| read_up_to(&file, MAX_ZONE_FILE))
             .map_err(|error| error.to_string())?;
         let zone = tz::TimeZone::from_tz_data(&bytes);
         zone.map(Zone)

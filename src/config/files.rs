@@ -8,9 +8,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 /// The largest file with one secret or hash, in bytes.
-const MAX_SECRET_FILE: u64 = 16 * 1024;
+const MAX_SECRET_FILE: usize = 16 * 1024;
 /// The largest file of users, in bytes.
-const MAX_USERS_FILE: u64 = 1024 * 1024;
+const MAX_USERS_FILE: usize = 1024 * 1024;
 
 /// The one line of a file that holds a secret. Warns where everybody may read it.
 pub fn secret_line(setting: &Setting, warnings: &mut Vec<String>) -> Result<String, ConfigError> {
@@ -59,7 +59,7 @@ pub fn readable(setting: &Setting) -> Result<PathBuf, ConfigError> {
 }
 
 /// The text of a file, and whether everybody may read it.
-fn read(setting: &Setting, path: &Path, limit: u64) -> Result<(String, bool), ConfigError> {
+fn read(setting: &Setting, path: &Path, limit: usize) -> Result<(String, bool), ConfigError> {
     let unreadable =
         |error| ConfigError::Unreadable(setting.origin.clone(), path.to_path_buf(), error);
     let file = File::open(path).map_err(unreadable)?;

@@ -1,14 +1,13 @@
 //! Configuration files in the dialect of Python's `configparser.ConfigParser`, which read them
 //! for the old agent.
 //!
-//! `=` or `:` between key and value, keys in any case, whole lines of `#` or `;` comment, deeper
-//! indented lines continue a value, `%%` is a percent sign and `%(key)s` another key's value, a key
-//! or section must not come twice, `[DEFAULT]` holds what `[main]` does not say. What is wider in
-//! Python is refused here, since it can only be a mistake: other sections. A byte order mark is
-//! skipped. A test compares this with configparser itself.
+//! `=` or `:` between key and value, keys in any case (of ASCII letters: no option has others), whole
+//! lines of `#` or `;` comment, deeper indented lines continue a value, `%%` is a percent sign and
+//! `%(key)s` another key's value, a key or section must not come twice, `[DEFAULT]` holds what
+//! `[main]` does not say. What is wider in Python is refused here, since it can only be a mistake:
+//! other sections. A byte order mark is skipped. A test compares this with configparser itself.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 
 /// The longest value, interpolation included, in bytes.
 const MAX_VALUE: usize = 64 * 1024;
@@ -22,7 +21,7 @@ const DEFAULTS: &str = "DEFAULT";
 /// A key and its value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// In lower case.
+    /// Its ASCII letters in lower case.
     pub key: String,
     /// Without the white space around it; lines are separated by `\n`. May be a secret.
     pub value: String,
@@ -39,14 +38,19 @@ pub struct IniError {
     pub problem: String,
 }
 
-/// A value under construction, or done but not interpolated.
+/// A key with its value under construction, or done but not interpolated.
 #[derive(Debug)]
 struct Raw {
-    line: usize,
-    lines: Vec<String>,
+    section: Section,
+    entry: Entry,
 }
 
-type Section = BTreeMap<String, Raw>;
+/// Where a key stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Section {
+    Main,
+    Defaults,
+}
 
 /// Reads the settings of a file, in the order of their lines.
 pub fn parse(bytes: &[u8]) -> Result<Vec<Entry>, IniError> {
@@ -56,23 +60,15 @@ pub fn parse(bytes: &[u8]) -> Result<Vec<Entry>, IniError> {
         reader.line(index + 1, line)?;
     }
     let raw = reader.finish();
-    let mut entries = Vec::new();
-    let mut by_line: Vec<_> = raw.iter().collect();
-    by_line.sort_by_key(|(_, (line, _))| *line);
-    for (key, (line, value)) in by_line {
+    let interpolated = raw.iter().map(|entry| {
         let mut budget = MAX_VALUE;
-        let value = interpolate(&raw, value, 1, &mut budget);
-        let value = value.map_err(|problem| IniError {
-            line: *line,
-            problem: format!("{}: {problem}", key.escape_debug()),
-        })?;
-        entries.push(Entry {
-            key: key.clone(),
-            value,
-            line: *line,
-        });
-    }
-    Ok(entries)
+        let (key, line) = (entry.key.clone(), entry.line);
+        match interpolate(&raw, &entry.value, 1, &mut budget) {
+            Ok(value) => Ok(Entry { key, value, line }),
+            Err(what) => Err(problem(line, format!("{}: {what}", key.escape_debug()))),
+        }
+    });
+    interpolated.collect()
 }
 
 /// The text of a file with `\n` between lines, whatever it had.
@@ -107,22 +103,17 @@ fn problem(line: usize, problem: String) -> IniError {
 /// The state between two lines; `RawConfigParser._read` step by step.
 #[derive(Debug, Default)]
 struct Reader {
-    main: Section,
-    defaults: Section,
+    /// In the order of their lines. Searched one by one: a file that is of use has no more keys than
+    /// there are options.
+    raw: Vec<Raw>,
     /// Where `[main]` begins: it must not begin twice.
     main_line: Option<usize>,
     /// Which of the two is being read.
-    section: Option<Place>,
-    /// The key that a deeper indented line continues.
-    key: Option<String>,
+    section: Option<Section>,
+    /// Whether a deeper indented line continues the last value.
+    continues: bool,
     /// The indentation of the last key or section, in characters.
     indent: usize,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Place {
-    Main,
-    Defaults,
 }
 
 impl Reader {
@@ -130,19 +121,14 @@ impl Reader {
         let text = line.trim();
         if text.is_empty() {
             // An empty line may stand inside a value; at its end it is trimmed away.
-            if let Some(raw) = self.current() {
-                raw.lines.push(String::new());
-            }
+            self.continue_value("");
             return Ok(());
         }
         if text.starts_with(['#', ';']) {
             return Ok(());
         }
         let indent = line.chars().take_while(|c| c.is_whitespace()).count();
-        if indent > self.indent
-            && let Some(raw) = self.current()
-        {
-            raw.lines.push(text.to_string());
+        if indent > self.indent && self.continue_value(text) {
             return Ok(());
         }
         self.indent = indent;
@@ -152,26 +138,30 @@ impl Reader {
         }
     }
 
-    fn current(&mut self) -> Option<&mut Raw> {
-        let key = self.key.as_ref()?;
-        match self.section? {
-            Place::Main => self.main.get_mut(key),
-            Place::Defaults => self.defaults.get_mut(key),
+    /// Whether there is a value to continue.
+    fn continue_value(&mut self, line: &str) -> bool {
+        match self.raw.last_mut() {
+            Some(raw) if self.continues => {
+                raw.entry.value.push('\n');
+                raw.entry.value.push_str(line);
+                true
+            }
+            _ => false,
         }
     }
 
     fn begin_section(&mut self, number: usize, name: &str) -> Result<(), IniError> {
-        self.key = None;
+        self.continues = false;
         match (name, self.main_line) {
             (SECTION, None) => {
                 self.main_line = Some(number);
-                self.section = Some(Place::Main);
+                self.section = Some(Section::Main);
             }
             (SECTION, Some(first)) => {
                 let again = format!("section [{SECTION}] again, first in line {first}");
                 return Err(problem(number, again));
             }
-            (DEFAULTS, _) => self.section = Some(Place::Defaults),
+            (DEFAULTS, _) => self.section = Some(Section::Defaults),
             _ => {
                 let unknown = format!("unknown section [{}], not [{SECTION}]", name.escape_debug());
                 return Err(problem(number, unknown));
@@ -182,42 +172,45 @@ impl Reader {
 
     fn begin_value(&mut self, number: usize, text: &str) -> Result<(), IniError> {
         let fail = |what: &str| Err(problem(number, what.to_string()));
-        let section = match self.section {
-            Some(Place::Main) => &mut self.main,
-            Some(Place::Defaults) => &mut self.defaults,
-            None => return fail("a setting before the section header [main]"),
+        let Some(section) = self.section else {
+            return fail("a setting before the section header [main]");
         };
         let Some((key, value)) = text.split_once(['=', ':']) else {
             return fail("neither `key = value` nor a section nor a comment");
         };
-        let key = key.trim_end().to_lowercase();
+        let key = key.trim_end().to_ascii_lowercase();
         if key.is_empty() {
             return fail("no key before the value");
         }
-        if let Some(first) = section.get(&key) {
-            let (key, line) = (key.escape_debug(), first.line);
+        let same = |raw: &&Raw| raw.section == section && raw.entry.key == key;
+        if let Some(first) = self.raw.iter().find(same) {
+            let (key, line) = (key.escape_debug(), first.entry.line);
             return fail(&format!("key `{key}` again, first in line {line}"));
         }
-        let lines = vec![value.trim().to_string()];
-        section.insert(
-            key.clone(),
-            Raw {
-                line: number,
-                lines,
-            },
-        );
-        self.key = Some(key);
+        let entry = Entry {
+            key,
+            value: value.trim().to_string(),
+            line: number,
+        };
+        self.raw.push(Raw { section, entry });
+        self.continues = true;
         Ok(())
     }
 
-    /// The values of `[main]` over those of `[DEFAULT]`, with their lines joined.
-    fn finish(self) -> BTreeMap<String, (usize, String)> {
-        let both = self.defaults.into_iter().chain(self.main);
-        let joined = both.map(|(key, raw)| {
-            let value = raw.lines.join("\n").trim_end().to_string();
-            (key, (raw.line, value))
+    /// The values of `[main]`, and those of `[DEFAULT]` that it does not say.
+    fn finish(&self) -> Vec<Entry> {
+        let main = |raw: &&Raw| raw.section == Section::Main;
+        let said = |key: &str| self.raw.iter().filter(main).any(|raw| raw.entry.key == key);
+        let counts = self
+            .raw
+            .iter()
+            .filter(|raw| main(raw) || !said(&raw.entry.key));
+        let trimmed = counts.map(|Raw { entry, .. }| Entry {
+            key: entry.key.clone(),
+            value: entry.value.trim_end().to_string(),
+            line: entry.line,
         });
-        joined.collect()
+        trimmed.collect()
     }
 }
 
@@ -230,7 +223,7 @@ fn header(text: &str) -> Option<&str> {
 /// `%%` and `%(key)s`, as `BasicInterpolation._interpolate_some`. `budget` is how many bytes the
 /// value may still grow by.
 fn interpolate(
-    raw: &BTreeMap<String, (usize, String)>,
+    raw: &[Entry],
     value: &str,
     depth: usize,
     budget: &mut usize,
@@ -247,11 +240,11 @@ fn interpolate(
             done.push('%');
             rest = behind;
         } else if let Some((key, behind)) = reference(behind) {
-            let key = key.to_lowercase();
-            let Some((_, value)) = raw.get(&key) else {
+            let key = key.to_ascii_lowercase();
+            let Some(entry) = raw.iter().find(|entry| entry.key == key) else {
                 return Err("%(…)s names a key that is not there".to_string());
             };
-            done.push_str(&interpolate(raw, value, depth + 1, budget)?);
+            done.push_str(&interpolate(raw, &entry.value, depth + 1, budget)?);
             rest = behind;
         } else {
             return Err("a lone `%`: write `%%` for a percent sign".to_string());

@@ -3,16 +3,16 @@
 use super::error::ConfigError;
 use super::options::{self, ENV_PREFIX, Id, Opt};
 use super::{arguments, ini};
-use std::collections::BTreeMap;
+use crate::sys::fs::read_up_to;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 /// The largest INI file that is read, in bytes.
-pub const MAX_INI_BYTES: u64 = 256 * 1024;
+pub const MAX_INI_BYTES: usize = 256 * 1024;
 /// The names of the INI file, the old agent's last.
 const INI_NAMES: [&str; 2] = ["haven-agent.ini", "dm-agent.ini"];
 /// What Docker's links and Kubernetes put into the environment for a service that is called
@@ -77,7 +77,8 @@ pub struct Surroundings {
 /// The settings as texts, from all places.
 #[derive(Clone, Debug, Default)]
 pub struct RawConfig {
-    settings: BTreeMap<Id, Setting>,
+    /// Each option at most once.
+    settings: Vec<(Id, Setting)>,
     /// The INI files that were read, the most specific first.
     pub files: Vec<PathBuf>,
     /// What is odd, but no error.
@@ -87,7 +88,8 @@ pub struct RawConfig {
 impl RawConfig {
     /// The text of `id`, if it was given at all.
     pub fn get(&self, id: Id) -> Option<&Setting> {
-        self.settings.get(&id)
+        let mut settings = self.settings.iter();
+        settings.find_map(|(given, setting)| (*given == id).then_some(setting))
     }
 
     /// Reads everything: `flags` (the command line's settings), the environment, the INI files.
@@ -127,7 +129,7 @@ impl RawConfig {
         } else {
             value
         };
-        if let Some(other) = self.settings.get(&id) {
+        if let Some(other) = self.get(id) {
             if other.level < level {
                 return Ok(());
             }
@@ -141,7 +143,8 @@ impl RawConfig {
             spring,
             level,
         };
-        self.settings.insert(id, setting);
+        self.remove(id);
+        self.settings.push((id, setting));
         Ok(())
     }
 
@@ -233,8 +236,12 @@ impl RawConfig {
             return Err(ConfigError::Exclusive(one, other));
         }
         let loser = if one.level < other.level { file } else { value };
-        self.settings.remove(&loser);
+        self.remove(loser);
         Ok(())
+    }
+
+    fn remove(&mut self, id: Id) {
+        self.settings.retain(|(given, _)| *given != id);
     }
 }
 
@@ -290,10 +297,9 @@ fn is_absent(error: &io::Error) -> bool {
 }
 
 /// Reads all of `file`, which may have at most `limit` bytes.
-pub fn read_bounded(file: File, limit: u64) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    file.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > limit {
+pub fn read_bounded(file: File, limit: usize) -> io::Result<Vec<u8>> {
+    let bytes = read_up_to(&file, limit.saturating_add(1))?;
+    if bytes.len() > limit {
         let problem = format!("larger than {limit} bytes");
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, problem));
     }

@@ -2,16 +2,17 @@
 
 use super::Endpoint;
 use crate::http::client::ClientError;
+use crate::sys::fs::read_up_to;
 use std::fmt;
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// The kernel's table of this process's mounts (`proc_pid_mountinfo(5)`).
 const MOUNT_TABLE: &str = "/proc/self/mountinfo";
 /// The most that is read of it; a busy Docker host has some hundred kilobytes.
-const MAX_MOUNT_TABLE: u64 = 4 * 1024 * 1024;
+const MAX_MOUNT_TABLE: usize = 4 * 1024 * 1024;
 /// The most characters of a foreign message that are shown.
 const MAX_SHOWN: usize = 200;
 
@@ -173,13 +174,12 @@ impl std::error::Error for DockerError {
 /// Whether `socket` is a mount of a file that is gone on the host: the kernel then shows the
 /// root of that mount as `…//deleted`. `false` where the mount table cannot be read.
 pub fn stale_mount(socket: &Path) -> bool {
-    let mut table = Vec::new();
-    let read =
-        File::open(MOUNT_TABLE).and_then(|file| file.take(MAX_MOUNT_TABLE).read_to_end(&mut table));
+    let table = File::open(MOUNT_TABLE).and_then(|file| read_up_to(&file, MAX_MOUNT_TABLE));
     // A path through a link (`/var/run`) is mounted under its real name.
     let real = fs::canonicalize(socket).ok();
-    read.is_ok()
-        && (shows_deleted(&table, socket) || real.is_some_and(|real| shows_deleted(&table, &real)))
+    table.is_ok_and(|table| {
+        shows_deleted(&table, socket) || real.is_some_and(|real| shows_deleted(&table, &real))
+    })
 }
 
 /// The topmost (that is, the last) mount on `socket` decides.

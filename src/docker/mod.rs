@@ -11,6 +11,7 @@ pub use endpoint::{DEFAULT_TCP_PORT, Endpoint, EndpointError};
 pub use error::{DockerError, stale_mount};
 
 use crate::http::client::{self, Request};
+use crate::sorted::Map;
 use crate::sys::stream::Stream;
 use miniserde::{Deserialize, json};
 use std::collections::BTreeMap;
@@ -51,7 +52,7 @@ pub struct Container {
     /// What it was made from, as the user named it.
     pub image: String,
     /// Its labels.
-    pub labels: BTreeMap<String, String>,
+    pub labels: Map<String, String>,
 }
 
 /// Asks Docker about itself.

@@ -104,7 +104,7 @@ fn containers_are_read_whatever_they_lack() {
     let names: Vec<_> = list.iter().map(|c| c.name.as_str()).collect();
     assert_eq!(names, ["web", "db", "0123456789ab", "2", "3"]);
     let labels = [("k", "v"), ("n", "")].map(|(k, v)| (k.to_owned(), v.to_owned()));
-    assert_eq!(list[0].labels, BTreeMap::from(labels));
+    assert_eq!(list[0].labels, Map::from(labels));
     assert_eq!(
         (list[0].image.as_str(), list[2].image.as_str()),
         ("nginx", "")

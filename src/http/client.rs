@@ -134,7 +134,7 @@ pub fn exchange<S: Read + Write>(
     }
 }
 
-fn send<S: Write>(stream: &mut S, head: &str, body: &[u8]) -> io::Result<()> {
+fn send(stream: &mut dyn Write, head: &str, body: &[u8]) -> io::Result<()> {
     stream.write_all(head.as_bytes())?;
     stream.write_all(body)?;
     stream.flush()
@@ -185,11 +185,8 @@ fn request_head(request: &Request<'_>) -> Result<String, ClientError> {
     Ok(head)
 }
 
-fn receive<S: Read>(
-    stream: &mut S,
-    method: &str,
-    max_body: usize,
-) -> Result<Response, ClientError> {
+// Behind `dyn`, so that it is there once for all streams.
+fn receive(stream: &mut dyn Read, method: &str, max_body: usize) -> Result<Response, ClientError> {
     let mut input = Input::new(stream);
     for _ in 0..=MAX_INTERIM {
         let head = Head::parse(&input.take_head()?)?;
@@ -288,15 +285,15 @@ impl Head {
 }
 
 /// What was read and not yet taken.
-struct Input<'s, S> {
-    stream: &'s mut S,
+struct Input<'s> {
+    stream: &'s mut dyn Read,
     held: Vec<u8>,
     /// How much of `held` was taken already.
     taken: usize,
 }
 
-impl<'s, S: Read> Input<'s, S> {
-    fn new(stream: &'s mut S) -> Self {
+impl<'s> Input<'s> {
+    fn new(stream: &'s mut dyn Read) -> Self {
         Input {
             stream,
             held: Vec::new(),

@@ -1,7 +1,6 @@
 //! How full the disks are: the mounts that `psutil.disk_partitions()` lists, one for each
 //! device, with what `statvfs(3)` says of them.
 
-use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::fs::File;
 use std::io;
@@ -11,6 +10,7 @@ use std::path::{Path, PathBuf};
 use super::mounts::{self, Mount};
 use super::probe::{self, Probes};
 use super::source::{self, SourceError};
+use crate::sorted::{Map, Set};
 use crate::sys::fs::{self, Usage};
 
 /// The most that is read of a mount table: a host of a thousand containers has some 600 KB.
@@ -39,7 +39,7 @@ pub(super) struct Disks {
     known: Option<Known>,
     probes: Probes,
     /// The mount points that the log has named, as they are on the host.
-    named: HashSet<Vec<u8>>,
+    named: Set<Vec<u8>>,
 }
 
 /// What a mount table said. It is read again only when the kernel says that it has changed:
@@ -85,18 +85,20 @@ impl Disks {
             tables: if own.own { vec![first, own] } else { vec![own] },
             known: None,
             probes: Probes::default(),
-            named: HashSet::new(),
+            named: Set::default(),
         }
     }
 
-    pub(super) fn sample(&mut self) -> Result<BTreeMap<String, Disk>, SourceError> {
+    pub(super) fn sample(&mut self) -> Result<Map<String, Disk>, SourceError> {
         let unchanged = |known: &Known| !fs::mounts_changed(&known.table);
         let known = match self.known.take().filter(unchanged) {
             Some(known) => known,
             None => self.read()?,
         };
-        let by_device = known.mounts.chunk_by(|one, two| one.device == two.device);
-        let disks = by_device.filter_map(|mounts| self.disk(mounts)).collect();
+        let mut disks = Map::default();
+        for mounts in known.mounts.chunk_by(|one, two| one.device == two.device) {
+            disks.extend(self.disk(mounts));
+        }
         self.known = Some(known);
         Ok(disks)
     }
@@ -231,7 +233,7 @@ mod tests {
     }
 
     fn names(disks: &mut Disks) -> Vec<String> {
-        disks.sample().unwrap().into_keys().collect()
+        disks.sample().unwrap().keys().cloned().collect()
     }
 
     #[test]
@@ -240,8 +242,9 @@ mod tests {
         let disks = Disks::new(&tree.0).sample().unwrap();
         let usage = fs::usage(&tree.0).unwrap();
         assert_eq!(disks.len(), 1);
-        assert_eq!(disks["/"].total, usage.total);
-        assert!(disks["/"].used <= usage.total);
+        let disk = disks.get(&"/".to_owned()).unwrap();
+        assert_eq!(disk.total, usage.total);
+        assert!(disk.used <= usage.total);
     }
 
     #[test]
@@ -265,7 +268,7 @@ mod tests {
         let mut disks = Disks::new(&tree.0);
         for _ in 0..3 {
             assert_eq!(names(&mut disks), ["/"]);
-            assert_eq!(disks.named, HashSet::from([b"/late".to_vec()]));
+            assert_eq!(disks.named, Set::from([b"/late".to_vec()]));
         }
     }
 

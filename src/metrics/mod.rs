@@ -3,7 +3,7 @@
 //!
 //! One file a source. A source that fails is an error of its own; the others stand.
 
-use std::collections::BTreeMap;
+use crate::sorted::Map;
 use std::path::Path;
 
 mod cpu;
@@ -39,9 +39,9 @@ pub struct Snapshot {
     /// Physical memory.
     pub memory: Result<Memory, SourceError>,
     /// Disks by the path of their mount point on the host (not under the collector's root).
-    pub disks: Result<BTreeMap<String, Disk>, SourceError>,
+    pub disks: Result<Map<String, Disk>, SourceError>,
     /// Network interfaces by name, without the loopback.
-    pub net: Result<BTreeMap<String, Traffic>, SourceError>,
+    pub net: Result<Map<String, Traffic>, SourceError>,
 }
 
 impl Collector {

@@ -87,10 +87,17 @@ pub(super) fn disks(table: &[u8], types: &[&[u8]], prefix: &[u8]) -> Vec<Mount> 
                 || slow.iter().any(|above| is_below(line.path, above)),
         })
     });
-    let mut mounts: Vec<Mount> = mounts.collect();
-    // The sort is stable, and `/` is the shortest path there is.
-    mounts.sort_by_key(|mount| (mount.device, mount.path.len()));
-    mounts
+    let mut sorted = Vec::new();
+    for mount in mounts {
+        let at = sorted.partition_point(|other| rank(other) <= rank(&mount));
+        sorted.insert(at, mount);
+    }
+    sorted
+}
+
+/// `/` is the shortest path there is.
+fn rank(mount: &Mount) -> (Device, usize) {
+    (mount.device, mount.path.len())
 }
 
 fn is_slow(kind: &[u8]) -> bool {

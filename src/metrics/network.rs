@@ -5,13 +5,13 @@
 //! `/sys` under a root shows the host's interfaces even to a container. Where there is no sysfs,
 //! `/proc/PID/net/dev` (proc_pid_net(5)) serves: of process 1 under a root, else our own.
 
-use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::os::unix::fs::{DirEntryExt, FileExt};
 use std::path::{Path, PathBuf};
 
 use super::source::{self, SourceError};
+use crate::sorted::Map;
 
 /// The most interfaces that are reported; a host of many containers has some hundreds.
 const MAX_INTERFACES: usize = 4096;
@@ -37,14 +37,14 @@ pub struct Traffic {
     pub bytes_out: u64,
 }
 
-type Interfaces = BTreeMap<String, Traffic>;
+type Interfaces = Map<String, Traffic>;
 
 pub(super) struct Network {
     class: PathBuf,
     net_dev: PathBuf,
     /// The interfaces of the previous sample, at most [`MAX_OPEN`], by the inode of their entry
     /// in the class: it stays with an interface that is renamed, where a name may change hands.
-    open: BTreeMap<u64, Interface>,
+    open: Map<u64, Interface>,
 }
 
 /// An interface whose counters are held open: to find a sysfs file by its path costs ten times
@@ -60,7 +60,7 @@ impl Network {
         Network {
             class: root.join("sys/class/net"),
             net_dev: root.join("proc").join(process).join("net/dev"),
-            open: BTreeMap::new(),
+            open: Map::default(),
         }
     }
 
@@ -77,7 +77,7 @@ impl Network {
     /// Whatever cannot be read is left out: an interface that has gone since it was listed, and
     /// `bonding_masters`, which is no interface.
     fn in_sysfs(&mut self, entries: fs::ReadDir) -> Interfaces {
-        let mut interfaces = Interfaces::new();
+        let mut interfaces = Interfaces::default();
         let mut before = std::mem::take(&mut self.open);
         for entry in entries.flatten().take(MAX_INTERFACES) {
             let name = entry.file_name();
@@ -144,8 +144,11 @@ fn attribute(file: &File) -> Option<u64> {
 
 fn in_net_dev(path: &Path) -> Result<Interfaces, SourceError> {
     let (text, _) = source::read_whole(path, MAX_NET_DEV)?;
-    let lines = source::whole_lines(&text).take(MAX_INTERFACES);
-    Ok(lines.filter_map(parse_net_dev).collect())
+    let mut interfaces = Interfaces::default();
+    for line in source::whole_lines(&text).take(MAX_INTERFACES) {
+        interfaces.extend(parse_net_dev(line));
+    }
+    Ok(interfaces)
 }
 
 /// `  eth0: 1500 12 0 0 0 0 0 0 900 7 …`: eight fields received, then eight sent, bytes first.
@@ -173,8 +176,8 @@ mod tests {
 
     fn sample(root: &Path) -> Vec<(String, u64, u64)> {
         let interfaces = Network::new(root).sample().unwrap();
-        let rows = interfaces.into_iter();
-        rows.map(|(name, traffic)| (name, traffic.bytes_in, traffic.bytes_out))
+        let rows = interfaces.iter();
+        rows.map(|(name, traffic)| (name.clone(), traffic.bytes_in, traffic.bytes_out))
             .collect()
     }
 
@@ -251,8 +254,10 @@ mod tests {
         };
         let mut network = Network::new(&tree.0);
         let mut received = || {
-            let interfaces = network.sample().unwrap().into_iter();
-            let rows = interfaces.map(|(name, traffic)| format!("{name}={}", traffic.bytes_in));
+            let interfaces = network.sample().unwrap();
+            let rows = interfaces
+                .iter()
+                .map(|(name, traffic)| format!("{name}={}", traffic.bytes_in));
             rows.collect::<Vec<_>>().join(" ")
         };
         write("eth0", 1);

@@ -6,9 +6,9 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{self, Receiver, TryRecvError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::sys::fs::{self, Device, Usage};
 
@@ -28,11 +28,18 @@ pub(super) fn measure(path: &Path) -> Answer {
     Ok((fs::device(path)?, fs::usage(path)?))
 }
 
+/// Where an answer will be. (A channel of the standard library is three of them, and 8 KB.)
+type Slot = Arc<Mutex<Option<Answer>>>;
+
+fn lock(slot: &Slot) -> MutexGuard<'_, Option<Answer>> {
+    slot.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// The questions that were not answered in time.
 #[derive(Default)]
 pub(super) struct Probes {
     /// At most [`MAX_STUCK`].
-    stuck: Vec<(PathBuf, Receiver<Answer>)>,
+    stuck: Vec<(PathBuf, Slot)>,
 }
 
 impl Probes {
@@ -40,28 +47,35 @@ impl Probes {
     /// longer than [`PATIENCE`], and at once while an earlier question is open.
     pub(super) fn ask(&mut self, path: &Path, measure: fn(&Path) -> Answer) -> Answer {
         // A late answer is an old one: it only frees the place.
-        self.stuck
-            .retain(|(_, answer)| matches!(answer.try_recv(), Err(TryRecvError::Empty)));
+        self.stuck.retain(|(_, slot)| lock(slot).is_none());
         let asked = self.stuck.iter().any(|(stuck, _)| stuck == path);
         if asked || self.stuck.len() >= MAX_STUCK {
             return Err(io::ErrorKind::TimedOut.into());
         }
-        let (sender, answer) = mpsc::sync_channel(1);
-        let asked = path.to_owned();
+        let slot = Slot::default();
+        let (asked, answered, asker) = (path.to_owned(), Arc::clone(&slot), thread::current());
         thread::Builder::new()
             .name("statvfs".to_owned())
             .stack_size(STACK_SIZE)
             .spawn(move || {
-                // Nobody listens any more when the collector has gone.
-                let _ = sender.send(measure(&asked));
+                let answer = measure(&asked);
+                *lock(&answered) = Some(answer);
+                asker.unpark();
             })?;
-        match answer.recv_timeout(PATIENCE) {
-            Ok(measured) => measured,
-            Err(_) => {
-                self.stuck.push((path.to_owned(), answer));
-                Err(io::ErrorKind::TimedOut.into())
+        let end = Instant::now() + PATIENCE;
+        loop {
+            // A thread may be unparked for other reasons, or for none.
+            if let Some(answer) = lock(&slot).take() {
+                return answer;
             }
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            thread::park_timeout(left);
         }
+        self.stuck.push((path.to_owned(), slot));
+        Err(io::ErrorKind::TimedOut.into())
     }
 }
 

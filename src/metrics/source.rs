@@ -6,6 +6,8 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use crate::sys::fs::read_up_to;
+
 /// Why a source could not be read.
 #[derive(Debug)]
 pub enum SourceError {
@@ -90,11 +92,8 @@ pub(super) fn read_once<'a>(path: &Path, buffer: &'a mut [u8]) -> io::Result<&'a
 /// A whole file of up to `bound` bytes, and the file itself, still open.
 pub(super) fn read_whole(path: &Path, bound: usize) -> Result<(Vec<u8>, File), SourceError> {
     let failed = |error| SourceError::read(path, error);
-    let mut text = Vec::new();
     let file = File::open(path).map_err(failed)?;
-    let one_more = u64::try_from(bound).unwrap_or(u64::MAX).saturating_add(1);
-    let mut bounded = (&file).take(one_more);
-    bounded.read_to_end(&mut text).map_err(failed)?;
+    let text = read_up_to(&file, bound.saturating_add(1)).map_err(failed)?;
     if text.len() > bound {
         return Err(SourceError::TooLong {
             path: path.to_owned(),

@@ -4,10 +4,10 @@ use super::Settings;
 use super::payload::{Report, System};
 use crate::docker::{self, Container, DockerError, Info};
 use crate::metrics::{Collector, Snapshot};
+use crate::sorted::Map;
 use crate::sys::time;
 use crate::tls;
 use crate::zone::Zone;
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -142,7 +142,7 @@ impl Gatherer {
     }
 
     /// A label without `=` has an empty value; a value may contain more of them.
-    fn labels(&self) -> BTreeMap<String, String> {
+    fn labels(&self) -> Map<String, String> {
         let labels = self.known.iter().flat_map(|info| &info.labels);
         labels
             .map(|label| {

@@ -2,12 +2,12 @@
 
 use crate::docker::Container;
 use crate::metrics::{Disk, Memory, Traffic};
+use crate::sorted::Map;
 use crate::sys::time::UnixTime;
 use crate::zone::LocalTime;
 use miniserde::json;
-use miniserde::ser::{Fragment, Map, Serialize};
+use miniserde::ser::{self, Fragment, Serialize};
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::slice;
 
 /// How a report's time is written: each generation of managers reads one form only.
@@ -42,7 +42,7 @@ pub struct Report {
     /// Where the master reaches Docker on this node.
     pub address: Option<String>,
     /// The Docker daemon's labels.
-    pub labels: BTreeMap<String, String>,
+    pub labels: Map<String, String>,
     /// All containers, running or not.
     pub containers: Option<Vec<Container>>,
     /// The node's health.
@@ -57,9 +57,9 @@ pub struct System {
     /// In bytes.
     pub memory: Option<Memory>,
     /// By mount point.
-    pub disks: Option<BTreeMap<String, Disk>>,
+    pub disks: Option<Map<String, Disk>>,
     /// By interface.
-    pub net: Option<BTreeMap<String, Traffic>>,
+    pub net: Option<Map<String, Traffic>>,
 }
 
 impl Report {
@@ -75,7 +75,7 @@ impl Report {
         fields.add("id", self.name.as_str());
         fields.add("name", self.name.as_str());
         fields.add_some("address", self.address.as_deref());
-        fields.add("labels", &self.labels);
+        fields.add("labels", labels_json(&self.labels));
         fields.add_some("containers", containers);
         fields.add("system", self.system.to_object());
         json::to_string(&fields)
@@ -132,12 +132,20 @@ fn container_json(container: &Container) -> Object<'_> {
     fields.add("id", container.id.as_str());
     fields.add("name", container.name.as_str());
     fields.add("image", container.image.as_str());
-    fields.add("labels", &container.labels);
+    fields.add("labels", labels_json(&container.labels));
+    fields
+}
+
+fn labels_json(labels: &Map<String, String>) -> Object<'_> {
+    let mut fields = Object::default();
+    for (key, value) in labels {
+        fields.add(key, value.as_str());
+    }
     fields
 }
 
 /// An object with the keys of `map`.
-fn each<T>(map: &BTreeMap<String, T>, json: fn(&T) -> Object<'static>) -> Object<'_> {
+fn each<T>(map: &Map<String, T>, json: fn(&T) -> Object<'static>) -> Object<'_> {
     let mut fields = Object::default();
     for (key, value) in map {
         fields.add(key, json(value));
@@ -194,7 +202,7 @@ impl Serialize for Object<'_> {
 
 struct Fields<'a>(slice::Iter<'a, (&'a str, Box<dyn Serialize + 'a>)>);
 
-impl Map for Fields<'_> {
+impl ser::Map for Fields<'_> {
     fn next(&mut self) -> Option<(Cow<'_, str>, &dyn Serialize)> {
         let (name, value) = self.0.next()?;
         Some((Cow::Borrowed(name), value))
@@ -229,12 +237,12 @@ mod tests {
             local,
             name: "node".to_owned(),
             address: Some("https://localhost:8771".to_owned()),
-            labels: BTreeMap::from([("k".to_owned(), "v".to_owned())]),
+            labels: Map::from([("k".to_owned(), "v".to_owned())]),
             containers: Some(vec![Container {
                 id: "1".to_owned(),
                 name: "web \"x\"".to_owned(),
                 image: "nginx".to_owned(),
-                labels: BTreeMap::new(),
+                labels: Map::default(),
             }]),
             system: System {
                 cpu_load: Some(12.3),
@@ -243,11 +251,8 @@ mod tests {
                     available: 5,
                     used: 3,
                 }),
-                disks: Some(BTreeMap::from([(
-                    "/".to_owned(),
-                    Disk { total: 9, used: 4 },
-                )])),
-                net: Some(BTreeMap::from([(
+                disks: Some(Map::from([("/".to_owned(), Disk { total: 9, used: 4 })])),
+                net: Some(Map::from([(
                     "eth0".to_owned(),
                     Traffic {
                         bytes_in: 1,
@@ -278,7 +283,7 @@ mod tests {
     fn what_is_not_known_is_left_out() {
         let mut report = report();
         report.address = None;
-        report.labels.clear();
+        report.labels = Map::default();
         report.containers = None;
         report.system = System::default();
         let nothing = concat!(

@@ -1,8 +1,8 @@
-//! Sizes and devices of file systems.
+//! Bounded reading of files; sizes and devices of file systems.
 
 use std::ffi::CString;
 use std::fs::File;
-use std::io;
+use std::io::{self, Read};
 use std::mem::MaybeUninit;
 use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
@@ -10,6 +10,16 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use super::cvt;
+
+/// The bytes of `file` from where it stands, up to `bound` of them.
+///
+/// # Errors
+/// What `read(2)` fails with.
+pub fn read_up_to(file: &File, bound: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    file.take(bound as u64).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
 
 /// What a file system holds, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -17,6 +17,8 @@ pub mod socket;
 pub mod stream;
 pub mod terminal;
 pub mod time;
+#[cfg(all(panic = "abort", target_arch = "x86_64", target_env = "musl"))]
+mod unwind;
 
 /// The one place where a system call's −1 becomes an [`io::Error`] made from `errno`.
 pub(crate) fn cvt(result: libc::c_int) -> io::Result<libc::c_int> {

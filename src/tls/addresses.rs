@@ -1,16 +1,17 @@
 //! Which addresses and which name the host has, seen from the host or from a container on it.
 
-use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::io::{self, BufRead, BufReader, Read};
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::Settings;
+use crate::sorted::Set;
+use crate::sys::fs::read_up_to;
 use crate::sys::net;
 
 /// How much of a kernel table is read: the routes of a node, not those of an internet router.
-const MAX_TABLE: u64 = 8 * 1024 * 1024;
+const MAX_TABLE: usize = 8 * 1024 * 1024;
 
 /// Every address of the host whose root directory is at `root`, loopback included. Left out are
 /// the link-local ones of a bridge's ports, which the bridge answers for and nobody can reach:
@@ -22,7 +23,7 @@ const MAX_TABLE: u64 = 8 * 1024 * 1024;
 ///
 /// # Errors
 /// The kernel does not list this namespace's interfaces.
-pub fn host_addresses(root: &Path) -> io::Result<BTreeSet<IpAddr>> {
+pub fn host_addresses(root: &Path) -> io::Result<Set<IpAddr>> {
     let own = Path::new("/");
     match table_addresses(root) {
         Some(Ok(addresses)) => Ok(addresses),
@@ -86,42 +87,38 @@ fn is_elsewhere(root: &Path) -> bool {
 }
 
 /// The addresses in the tables of process 1 under another root; `None` for our own root.
-fn table_addresses(root: &Path) -> Option<io::Result<BTreeSet<IpAddr>>> {
+fn table_addresses(root: &Path) -> Option<io::Result<Set<IpAddr>>> {
     if !is_elsewhere(root) {
         return None;
     }
     let net = root.join("proc/1/net");
-    let v4 = read_table(net.join("fib_trie"), fib_trie_addresses);
+    let v4 = read_table(&net.join("fib_trie"));
     // A kernel without IPv6 has no such table.
-    let v6 = read_table(net.join("if_inet6"), |lines| {
-        if_inet6_addresses(lines, root)
-    });
-    Some(v4.map(|mut addresses| {
-        addresses.extend(v6.unwrap_or_default());
+    let v6 = read_table(&net.join("if_inet6")).unwrap_or_default();
+    Some(v4.map(|v4| {
+        let mut addresses = fib_trie_addresses(&v4);
+        addresses.extend(if_inet6_addresses(&v6, root));
         addresses
     }))
 }
 
-fn read_table(
-    path: PathBuf,
-    parse: impl FnOnce(&mut dyn Iterator<Item = String>) -> BTreeSet<IpAddr>,
-) -> io::Result<BTreeSet<IpAddr>> {
-    let file = File::open(&path)
-        .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))?;
-    let mut lines = BufReader::new(file.take(MAX_TABLE))
-        .lines()
-        .map_while(Result::ok);
-    Ok(parse(&mut lines))
+fn read_table(path: &Path) -> io::Result<String> {
+    read_text(path, MAX_TABLE)
+        .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))
+}
+
+fn read_text(path: &Path, bound: usize) -> io::Result<String> {
+    let bytes = read_up_to(&File::open(path)?, bound)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 /// The local addresses in `/proc/net/fib_trie`, the kernel's routes as a tree: a leaf line
 /// `|-- 192.0.2.2`, under it a line for each of its routes, `/32 host LOCAL` where the address is
 /// the machine's own. (`/proc/net/route`, `dev` and `arp` do not have them.)
-fn fib_trie_addresses(lines: &mut dyn Iterator<Item = String>) -> BTreeSet<IpAddr> {
-    let mut addresses = BTreeSet::new();
+fn fib_trie_addresses(table: &str) -> Set<IpAddr> {
+    let mut addresses = Set::default();
     let mut leaf: Option<Ipv4Addr> = None;
-    for line in lines {
-        let line = line.trim_start();
+    for line in table.lines().map(str::trim_start) {
         if let Some(address) = line.strip_prefix("|-- ") {
             leaf = address.trim_end().parse().ok();
         } else if line.starts_with("/32 host LOCAL") {
@@ -133,28 +130,22 @@ fn fib_trie_addresses(lines: &mut dyn Iterator<Item = String>) -> BTreeSet<IpAdd
 
 /// The addresses in `/proc/net/if_inet6`: 32 hexadecimal digits at the start of each line, the
 /// interface's name at its end.
-fn if_inet6_addresses(lines: &mut dyn Iterator<Item = String>, root: &Path) -> BTreeSet<IpAddr> {
-    lines
-        .filter_map(|line| {
-            let mut fields = line.split_ascii_whitespace();
-            let digits = fields.next().filter(|digits| digits.len() == 32)?;
-            let bits = u128::from_str_radix(digits, 16).ok()?;
-            let address = IpAddr::V6(Ipv6Addr::from_bits(bits));
-            is_reachable(root, fields.last()?, address).then_some(address)
-        })
-        .collect()
+fn if_inet6_addresses(table: &str, root: &Path) -> impl Iterator<Item = IpAddr> {
+    table.lines().filter_map(|line| {
+        let mut fields = line.split_ascii_whitespace();
+        let digits = fields.next().filter(|digits| digits.len() == 32)?;
+        let bits = u128::from_str_radix(digits, 16).ok()?;
+        let address = IpAddr::V6(Ipv6Addr::from_bits(bits));
+        is_reachable(root, fields.last()?, address).then_some(address)
+    })
 }
 
 /// The first line of an `etc/hostname` that is neither empty nor a comment (hostname(5)).
 fn read_host_name(path: &Path) -> Option<String> {
     /// A name has at most 64 bytes; the rest of the file would be comments.
-    const MAX_FILE: u64 = 4096;
-    let mut text = String::new();
-    File::open(path)
-        .ok()?
-        .take(MAX_FILE)
-        .read_to_string(&mut text)
-        .ok()?;
+    const MAX_FILE: usize = 4096;
+    let bytes = read_up_to(&File::open(path).ok()?, MAX_FILE).ok()?;
+    let text = String::from_utf8(bytes).ok()?;
     text.lines()
         .map(str::trim)
         .find(|line| !line.is_empty() && !line.starts_with('#'))
@@ -180,7 +171,9 @@ fn sees_only_a_bridge(root: &Path) -> bool {
 }
 
 fn is_half_of_a_pair(interface: &Path) -> bool {
-    let index = |name: &str| fs::read_to_string(interface.join(name)).ok();
+    /// A number and a line end.
+    const MAX_INDEX: usize = 32;
+    let index = |name: &str| read_text(&interface.join(name), MAX_INDEX).ok();
     match (index("ifindex"), index("iflink")) {
         (Some(own), Some(link)) => own.trim() != link.trim(),
         _ => false,
@@ -190,6 +183,7 @@ fn is_half_of_a_pair(interface: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::path::PathBuf;
     use std::process;
 
     fn fixture(host: &str) -> PathBuf {
@@ -198,7 +192,7 @@ mod tests {
             .join(host)
     }
 
-    fn set(addresses: &[&str]) -> BTreeSet<IpAddr> {
+    fn set(addresses: &[&str]) -> Set<IpAddr> {
         addresses.iter().map(|text| text.parse().unwrap()).collect()
     }
 

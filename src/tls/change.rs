@@ -1,9 +1,9 @@
 //! What a certificate that was signed anew has that the one before had not, for the log.
 
-use std::collections::BTreeSet;
 use std::fmt;
 
 use super::subjects::Subjects;
+use crate::sorted::Set;
 
 /// The most names and addresses that are told of each kind.
 const MAX_TOLD: usize = 8;
@@ -20,13 +20,19 @@ impl Change {
     pub(super) fn new(before: &Subjects, after: &Subjects) -> Change {
         let (before, after) = (texts(before), texts(after));
         Change {
-            added: after.difference(&before).cloned().collect(),
-            gone: before.difference(&after).cloned().collect(),
+            added: missing(&after, &before),
+            gone: missing(&before, &after),
         }
     }
 }
 
-fn texts(subjects: &Subjects) -> BTreeSet<String> {
+/// Those of `all` that are not in `there`.
+fn missing(all: &Set<String>, there: &Set<String>) -> Vec<String> {
+    let missing = all.iter().filter(|text| !there.contains(text));
+    missing.cloned().collect()
+}
+
+fn texts(subjects: &Subjects) -> Set<String> {
     let mut texts = subjects.names.clone();
     // As it is, it may hold anything; it is shown in the log.
     texts.insert(subjects.host.escape_debug().to_string());

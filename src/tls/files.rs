@@ -1,7 +1,7 @@
 //! Certificates and keys in the operator's files.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::Path;
 
 use rustls::pki_types::pem::PemObject;
@@ -9,9 +9,10 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::error::TlsError;
 use super::keyform::{KeyForm, certificate_complaint};
+use crate::sys::fs::read_up_to;
 
 /// The largest file that is read; the bundle of all public authorities has 220 KB.
-const MAX_FILE: u64 = 4 * 1024 * 1024;
+const MAX_FILE: usize = 4 * 1024 * 1024;
 
 /// A file that a setting names, read.
 pub(super) struct PemFile<'a> {
@@ -99,11 +100,8 @@ impl<'a> PemFile<'a> {
 }
 
 fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    let read = File::open(path)?
-        .take(MAX_FILE + 1)
-        .read_to_end(&mut bytes)?;
-    if read as u64 > MAX_FILE {
+    let bytes = read_up_to(&File::open(path)?, MAX_FILE + 1)?;
+    if bytes.len() > MAX_FILE {
         return Err(io::Error::other("it is larger than 4 MiB"));
     }
     Ok(bytes)

@@ -1,12 +1,12 @@
 //! The names that the host's addresses resolve to, asked seldom and remembered.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use super::addresses::is_link_local;
 use super::subjects::dns_name;
+use crate::sorted::Map;
 
 /// How many addresses are looked up in one go.
 const MAX_LOOKUPS: usize = 32;
@@ -21,7 +21,7 @@ const LOOKUP_AGAIN: Duration = Duration::from_secs(15 * 60);
 /// What DNS has told so far.
 #[derive(Debug, Default)]
 pub(super) struct Lookups {
-    known: BTreeMap<IpAddr, Known>,
+    known: Map<IpAddr, Known>,
 }
 
 #[derive(Debug)]
@@ -41,7 +41,7 @@ impl Lookups {
         addresses: &[IpAddr],
         look_up: impl Fn(IpAddr) -> io::Result<Option<String>>,
     ) {
-        self.known.retain(|address, _| addresses.contains(address));
+        self.known.retain(|address| addresses.contains(address));
         let start = Instant::now();
         let is_due = |known: Option<&Known>| {
             known.is_none_or(|known| start.duration_since(known.asked) >= LOOKUP_AGAIN)
@@ -58,21 +58,19 @@ impl Lookups {
                 break;
             }
             let found = look_up(address).ok().flatten();
-            let known = self.known.entry(address).or_insert(Known {
+            let before = self.known.remove(&address);
+            let known = Known {
                 asked: start,
-                name: None,
-            });
-            known.asked = start;
-            known.name = found
-                .as_deref()
-                .and_then(dns_name)
-                .or_else(|| known.name.take());
+                name: found.as_deref().and_then(dns_name).or_else(|| before?.name),
+            };
+            self.known.insert(address, known);
         }
     }
 
     /// The names found for the addresses of the last update.
     pub(super) fn names(&self) -> impl Iterator<Item = String> {
-        self.known.values().filter_map(|known| known.name.clone())
+        let known = self.known.iter();
+        known.filter_map(|(_, known)| known.name.clone())
     }
 }
 
@@ -109,10 +107,12 @@ mod tests {
         let mut lookups = Lookups::default();
         lookups.update(&[address(1)], |_| Ok(Some("node.example".to_owned())));
         let long_ago = Instant::now().checked_sub(LOOKUP_AGAIN).unwrap();
-        lookups.known.get_mut(&address(1)).unwrap().asked = long_ago;
+        let mut known = lookups.known.remove(&address(1)).unwrap();
+        known.asked = long_ago;
+        lookups.known.insert(address(1), known);
         lookups.update(&[address(1)], |_| Err(io::Error::other("no server")));
         assert_eq!(lookups.names().count(), 1);
-        assert!(lookups.known[&address(1)].asked > long_ago);
+        assert!(lookups.known.get(&address(1)).unwrap().asked > long_ago);
     }
 
     #[test]

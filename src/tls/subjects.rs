@@ -1,11 +1,11 @@
 //! Whom the server's certificate is made out to: the names and addresses it shall carry.
 
-use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::Settings;
 use super::addresses::{host_addresses, host_name, is_link_local};
 use super::error::TlsError;
+use crate::sorted::Set;
 use crate::sys::net;
 
 /// How many addresses a certificate carries at most. A node has one for each network and, of the
@@ -18,7 +18,7 @@ pub(super) struct Subjects {
     /// The host's own name, as it is; it may be none that DNS allows.
     pub host: String,
     /// Lower-case names, valid in DNS.
-    pub names: BTreeSet<String>,
+    pub names: Set<String>,
     /// The most useful first.
     pub addresses: Vec<IpAddr>,
 }
@@ -26,8 +26,8 @@ pub(super) struct Subjects {
 /// What the operator has named, checked once.
 #[derive(Debug, Default)]
 pub(super) struct Configured {
-    names: BTreeSet<String>,
-    addresses: BTreeSet<IpAddr>,
+    names: Set<String>,
+    addresses: Set<IpAddr>,
 }
 
 impl Configured {
@@ -67,7 +67,7 @@ impl Subjects {
         names.extend(dns_name(&host));
         names.extend(own.as_deref().and_then(dns_name));
         let mut addresses = host_addresses(&settings.host_root).map_err(TlsError::Interfaces)?;
-        addresses.extend(&configured.addresses);
+        addresses.extend(configured.addresses.iter().copied());
         addresses.insert(Ipv4Addr::LOCALHOST.into());
         addresses.insert(Ipv6Addr::LOCALHOST.into());
         Ok(Subjects {
@@ -80,7 +80,7 @@ impl Subjects {
 
 /// At most [`MAX_ADDRESSES`] of them in a stable order: what the operator named, then what is
 /// reached from afar, link-local ones last.
-fn most_useful(addresses: &BTreeSet<IpAddr>, configured: &BTreeSet<IpAddr>) -> Vec<IpAddr> {
+fn most_useful(addresses: &Set<IpAddr>, configured: &Set<IpAddr>) -> Vec<IpAddr> {
     let class = |address: &IpAddr| (configured.contains(address), is_link_local(*address));
     [(true, false), (true, true), (false, false), (false, true)]
         .iter()
@@ -197,9 +197,9 @@ mod tests {
         let link_local = (0..300u16).map(|i| Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, i).into());
         let far: IpAddr = Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, 1).into();
         let named: IpAddr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 1, 1).into();
-        let mut all: BTreeSet<IpAddr> = link_local.collect();
+        let mut all: Set<IpAddr> = link_local.collect();
         all.extend([far, named]);
-        let kept = most_useful(&all, &BTreeSet::from([named]));
+        let kept = most_useful(&all, &Set::from([named]));
         assert_eq!(kept.len(), MAX_ADDRESSES);
         assert_eq!(kept[..2], [named, far]);
     }

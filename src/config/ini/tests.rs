@@ -1,4 +1,5 @@
 use super::*;
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::process::{Command, Stdio};
 
@@ -150,7 +151,7 @@ const CORPUS: &[&str] = &[
     "[main]\r\nkey=x\r\nother=y\r\n",
     "[main]\rkey=x\rother=y\r",
     "[main]\nkey=ünï\n",
-    "[main]\nKÉY=x\n",
+    "[main]\nKéY=x\n",
     "[main]\nkey=\"quoted\"\n",
     "[main]\nkey=x\n[main",
     "[main]\nkey=\n  one\n  two\n",
