@@ -72,8 +72,6 @@ pub struct Wants {
     pub connect: bool,
     /// Close the connection to Docker.
     pub drop_docker: bool,
-    /// Flush what is for the client, then close.
-    pub close: Option<Close>,
 }
 
 /// How a connection ends.
@@ -350,10 +348,14 @@ impl Conn {
             connect: !connected
                 && (matches!(self.up, Up::Connect(_)) || matches!(self.down, Down::Head(_))),
             drop_docker: !connected,
-            close: match self.down {
-                Down::Closed(close) => Some(close),
-                _ => None,
-            },
+        }
+    }
+
+    /// Whether all is over: what is for the client is to be flushed, and then closed like that.
+    pub fn close_due(&self) -> Option<Close> {
+        match self.down {
+            Down::Closed(close) => Some(close),
+            _ => None,
         }
     }
 

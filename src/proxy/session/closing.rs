@@ -82,7 +82,7 @@ impl Session {
         cx: &mut Context<'_>,
     ) -> Result<bool, Over> {
         if !matches!(self.phase, Phase::Closing(_)) {
-            return match self.conn.wants(0).close {
+            return match self.conn.close_due() {
                 None => Ok(false),
                 Some(Close::Gone(why)) => Err(why),
                 Some(close) => {

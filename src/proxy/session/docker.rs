@@ -189,15 +189,15 @@ impl Session {
         moved
     }
 
-    /// Computes from the state what the connection is to be watched for.
-    pub(super) fn watch_docker(&mut self, poller: &Poller) -> io::Result<()> {
-        let wants = self.conn.wants(self.opened_in.len());
+    /// Computes from the state what the connection is to be watched for; `wanted` says whether the
+    /// [`Conn`](crate::proxy::conn::Conn) wants Docker's bytes.
+    pub(super) fn watch_docker(&mut self, wanted: bool, poller: &Poller) -> io::Result<()> {
         let pending = !self.conn.to_docker().is_empty();
         let Some(docker) = &mut self.docker else {
             return Ok(());
         };
         let interest = Interest {
-            read: !docker.connecting && docker.ended.is_none() && wants.read_docker,
+            read: !docker.connecting && docker.ended.is_none() && wanted,
             write: docker.connecting || pending,
             ..Interest::default()
         };

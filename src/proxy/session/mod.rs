@@ -215,7 +215,8 @@ impl Session {
         if let Phase::Closing(_) = self.phase {
             return self.linger(event, cx.now);
         }
-        if event.readable && self.wants_client_bytes() {
+        let wanted = self.conn.wants(self.opened_in.len()).read_client;
+        if event.readable && self.reads_client(wanted) {
             return self.read_client();
         }
         // Broken, or hung up while nothing was to be read: nothing can reach this client.
@@ -270,9 +271,10 @@ impl Session {
     /// Moves bytes as far as they go, then watches for what is missing.
     fn advance(&mut self, cx: &mut Context<'_>) -> Result<(), Over> {
         loop {
-            let mut moved = self.tls_has_work() && self.drive_tls(cx)?;
-            moved |= self.offer_client(cx);
-            moved |= self.offer_docker(cx);
+            // In this order one pass takes a request to Docker, or an answer to the client.
+            let mut moved = self.offer_docker(cx);
+            moved |= self.tls_has_work() && self.drive_tls(cx)?;
+            moved |= self.client_has_offer() && self.offer_client(cx);
             moved |= self.flush_docker(cx);
             moved |= self.flush_client()?;
             moved |= self.close_if_over(moved, cx)?;
@@ -282,6 +284,10 @@ impl Session {
         }
         self.watch(cx.poller)
             .map_err(|_| "a descriptor cannot be watched")
+    }
+
+    fn client_has_offer(&self) -> bool {
+        !self.opened_in.is_empty() || self.client_end == ClientEnd::Noticed
     }
 
     /// Offers what was opened and not taken so far, then the end that came after it.
@@ -303,12 +309,13 @@ impl Session {
 
     // ---------------------------------------------------------------- watching
 
-    fn wants_client_bytes(&self) -> bool {
+    /// Whether the client is read, given what the open [`Conn`] wants.
+    fn reads_client(&self, wanted: bool) -> bool {
         let room = self.sealed_in.room() >= CHUNK;
         !self.client_shut
             && match &self.phase {
                 Phase::Handshake { .. } => room,
-                Phase::Open => room && self.conn.wants(self.opened_in.len()).read_client,
+                Phase::Open => room && wanted,
                 // All of the time: a client may read only after it has written.
                 Phase::Closing(_) => true,
             }
@@ -316,7 +323,8 @@ impl Session {
 
     /// Computes from the state what each descriptor is to be watched for.
     fn watch(&mut self, poller: &Poller) -> io::Result<()> {
-        let reads = self.wants_client_bytes();
+        let wants = self.conn.wants(self.opened_in.len());
+        let reads = self.reads_client(wants.read_client);
         let open = matches!(self.phase, Phase::Open);
         // It stays in the set even with nothing to wait for: that is how a peer is noticed whom
         // TCP keepalive has found dead.
@@ -330,6 +338,6 @@ impl Session {
                 exclusive: false,
             },
         )?;
-        self.watch_docker(poller)
+        self.watch_docker(wants.read_docker, poller)
     }
 }

@@ -370,7 +370,7 @@ impl Shell {
             ));
         }
         self.check_bounds();
-        match self.conn.wants(self.held.len()).close {
+        match self.conn.close_due() {
             Some(close) if self.closed.is_none() => {
                 if !matches!(close, Close::Gone(_)) && !self.conn.to_client().is_empty() {
                     return false;
@@ -414,7 +414,7 @@ impl Shell {
             wants.read_client
                 || wants.read_docker
                 || wants.connect
-                || wants.close.is_some()
+                || self.conn.close_due().is_some()
                 || !self.conn.to_client().is_empty()
                 || !self.conn.to_docker().is_empty()
                 || self.conn.deadline().is_some()

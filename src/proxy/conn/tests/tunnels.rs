@@ -264,7 +264,7 @@ fn a_client_that_writes_before_it_reads_gets_to_the_end() {
     assert_eq!(taken, stdin.len());
     assert!(shell.conn.wants(0).read_client);
     shell.conn.client_flushed();
-    assert!(shell.conn.wants(0).close.is_some());
+    assert!(shell.conn.close_due().is_some());
 }
 
 #[test]
