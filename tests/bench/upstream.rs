@@ -1,7 +1,7 @@
 //! A fast fake engine for `scripts/bench`: keep-alive, answers from memory. Arguments: the socket's path.
 //!
 //! `/small` answers 1 KiB, `/length/N` N bytes by Content-Length, `/chunked/N` N bytes in chunks,
-//! `/count` the number of `/small` answered so far, anything else 404.
+//! `/sink` 200 when it has read the request's body, `/count` the number of `/small` answered so far, anything else 404.
 //!
 //! One event loop, so that a proxy's write seldom has to wake a sleeping thread: that costs the
 //! writer, and would drown what is measured. A connection that asks for much goes on in a thread.
@@ -36,17 +36,17 @@ fn main() -> io::Result<()> {
                 watch(&poller, &stream, next)?;
                 streams.insert(next, stream);
             } else if let Some(mut stream) = streams.remove(&place) {
-                match target(&mut stream) {
-                    Ok(Some(path)) if path == "/small" => {
+                match Request::read(&mut stream) {
+                    Ok(Some(request)) if request.path() == "/small" => {
                         served += 1;
                         // A client that goes away ends its connection, nothing else.
                         if stream.write_all(&small).is_ok() {
                             streams.insert(place, stream);
                         }
                     }
-                    Ok(Some(path)) => {
+                    Ok(Some(request)) => {
                         poller.remove(stream.as_fd())?;
-                        thread::spawn(move || at_leisure(stream, &path, served));
+                        thread::spawn(move || at_leisure(stream, request, served));
                     }
                     _ => {}
                 }
@@ -67,20 +67,47 @@ fn watch(poller: &Poller, descriptor: &impl AsFd, index: u32) -> io::Result<()> 
     poller.add(descriptor.as_fd(), token, read)
 }
 
-/// What the next request asks for: its head comes in one piece and has no body. None at the end.
-fn target(stream: &mut UnixStream) -> io::Result<Option<String>> {
-    let mut head = [0; 8192];
-    let count = stream.read(&mut head)?;
-    let head = String::from_utf8_lossy(&head[..count]);
-    Ok(head.split(' ').nth(1).map(str::to_owned))
+/// What came first of a request: its head, which comes in one piece, and perhaps the start of a body.
+struct Request(Vec<u8>);
+
+impl Request {
+    /// The connection's next one. None at its end.
+    fn read(stream: &mut UnixStream) -> io::Result<Option<Request>> {
+        let mut block = [0; 8192];
+        let count = stream.read(&mut block)?;
+        Ok((count > 0).then(|| Request(block[..count].to_vec())))
+    }
+
+    fn path(&self) -> &str {
+        let word = self.0.split(|byte| *byte == b' ').nth(1);
+        word.and_then(|word| str::from_utf8(word).ok())
+            .unwrap_or_default()
+    }
+
+    /// The head, and what came of the body with it.
+    fn parts(&self) -> (&[u8], &[u8]) {
+        let end = self.0.windows(4).position(|four| four == b"\r\n\r\n");
+        self.0.split_at(end.map_or(self.0.len(), |end| end + 4))
+    }
+
+    /// Bytes of the body; None where no length is given: it comes in chunks.
+    fn length(&self) -> Option<usize> {
+        let head = String::from_utf8_lossy(self.parts().0).to_ascii_lowercase();
+        let (_, rest) = head.split_once("content-length:")?;
+        rest.lines().next()?.trim().parse().ok()
+    }
 }
 
 /// Answers this request and all that follow on the connection.
-fn at_leisure(mut stream: UnixStream, first: &str, served: u64) -> io::Result<()> {
-    let mut path = first.to_owned();
+fn at_leisure(mut stream: UnixStream, first: Request, served: u64) -> io::Result<()> {
+    let mut request = first;
     loop {
-        match path.rsplit_once('/') {
+        match request.path().rsplit_once('/') {
             Some(("", "small")) => stream.write_all(&answer(SMALL))?,
+            Some(("", "sink")) => {
+                swallow(&mut stream, &request)?;
+                stream.write_all(&answer(0))?;
+            }
             Some(("", "count")) => {
                 let count = served.to_string();
                 let length = count.len();
@@ -91,11 +118,29 @@ fn at_leisure(mut stream: UnixStream, first: &str, served: u64) -> io::Result<()
             Some(("/chunked", size)) => by_chunks(&mut stream, size.parse().unwrap_or(0))?,
             _ => stream.write_all(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")?,
         }
-        match target(&mut stream)? {
-            Some(next) => path = next,
+        match Request::read(&mut stream)? {
+            Some(next) => request = next,
             None => return Ok(()),
         }
     }
+}
+
+/// Reads the rest of a body. The clients of a benchmark send no `\r` in their bytes, so that the last chunk can
+/// be known by its look, whatever chunks a proxy made.
+fn swallow(stream: &mut UnixStream, request: &Request) -> io::Result<()> {
+    const LAST: &[u8] = b"\r\n0\r\n\r\n";
+    let (length, (_, began)) = (request.length(), request.parts());
+    let (mut block, mut count, mut tail) = ([0; BLOCK], began.len(), began.to_vec());
+    while length.map_or(!tail.ends_with(LAST), |length| count < length) {
+        let read = stream.read(&mut block)?;
+        if read == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        count += read;
+        tail.extend_from_slice(&block[read.saturating_sub(LAST.len())..read]);
+        tail.drain(..tail.len().saturating_sub(LAST.len()));
+    }
+    Ok(())
 }
 
 fn answer(size: usize) -> Vec<u8> {
