@@ -101,6 +101,14 @@ impl Buf {
         self.limit.saturating_sub(self.len())
     }
 
+    /// Takes all that `other` holds without copying it; for an empty buffer whose limit allows it.
+    pub fn take_over(&mut self, other: &mut Buf) {
+        debug_assert!(self.is_empty() && other.len() <= self.limit);
+        self.bytes = std::mem::take(&mut other.bytes);
+        (self.start, self.end) = (other.start, other.end);
+        (other.start, other.end) = (0, 0);
+    }
+
     /// Removes `count` bytes (at most all) from the front.
     pub fn consume(&mut self, count: usize) {
         self.start = self.start.saturating_add(count).min(self.end);

@@ -48,7 +48,7 @@ const MAX_DROPPED: u32 = 16 * 1024;
 const MAX_SIZE_DIGITS: u8 = 16;
 
 /// Decodes the chunked coding, one piece at a time, without copying.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct ChunkDecoder {
     state: Chunk,
     dropped: u32,
@@ -75,8 +75,23 @@ enum Chunk {
 pub struct Piece {
     /// Bytes of the input that are dealt with.
     pub consumed: usize,
-    /// Where in the input body data lies; empty when there was none.
-    pub data: Range<usize>,
+    /// What has been read whole with the last of them.
+    pub part: Part,
+}
+
+/// A part of a chunked body.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// None: the input has ended inside one.
+    Incomplete,
+    /// The line with the size of a chunk, which is not zero.
+    Size(u64),
+    /// A run of body data: where in the input it lies.
+    Data(Range<usize>),
+    /// The line end behind a chunk's data.
+    DataEnd,
+    /// The last chunk and all that follows it.
+    Last,
 }
 
 impl ChunkDecoder {
@@ -93,15 +108,24 @@ impl ChunkDecoder {
         self.state == Chunk::Done
     }
 
-    /// Reads `input` up to the end of the first run of body data, or of the body, or of the
-    /// input. Bytes after the body are not touched.
+    /// Whether the next byte begins a part, or goes on with data.
+    fn is_between_parts(&self) -> bool {
+        matches!(
+            self.state,
+            Chunk::Size { digits: 0, .. } | Chunk::Data { .. } | Chunk::DataCr
+        )
+    }
+
+    /// Reads `input` up to the end of its first part, or of the input. Bytes after the body are
+    /// not touched.
     ///
     /// # Errors
     /// The body is malformed; nothing more can be read from it.
     pub fn decode(&mut self, input: &[u8]) -> Result<Piece, ChunkError> {
         let mut at = 0;
         while let Some(&byte) = input.get(at) {
-            match self.state {
+            let before = self.state;
+            match before {
                 Chunk::Data { left } => {
                     let rest = (input.len() - at) as u64;
                     let take = left.min(rest);
@@ -112,18 +136,51 @@ impl ChunkDecoder {
                     let end = at + take as usize; // take <= rest, which is a usize
                     return Ok(Piece {
                         consumed: end,
-                        data: at..end,
+                        part: Part::Data(at..end),
                     });
                 }
                 Chunk::Done => break,
                 framing => self.state = self.framing_byte(framing, byte)?,
             }
             at += 1;
+            let part = match (before, self.state) {
+                (Chunk::SizeLf { size }, Chunk::Data { .. }) => Part::Size(size),
+                (Chunk::DataLf, _) => Part::DataEnd,
+                (_, Chunk::Done) => Part::Last,
+                _ => continue,
+            };
+            return Ok(Piece { consumed: at, part });
         }
         Ok(Piece {
             consumed: at,
-            data: at..at,
+            part: Part::Incomplete,
         })
+    }
+
+    /// Whether `input` may go on as it is, none of it held back or left out: its framing is what
+    /// [`write_part`] would make of it, and it neither begins nor ends inside a line, nor holds
+    /// the end of the body. Says how many bytes of it are data, and has read it then.
+    fn pass_whole(&mut self, input: &[u8]) -> Option<usize> {
+        let mut ahead = self.clone();
+        let (mut at, mut data) = (0, 0);
+        while ahead.is_between_parts() && at < input.len() {
+            let rest = input.get(at..)?;
+            let piece = ahead.decode(rest).ok()?;
+            match piece.part {
+                Part::Size(size) if !is_plain_size(rest.get(..piece.consumed)?, size) => {
+                    return None;
+                }
+                Part::Size(_) | Part::DataEnd => {}
+                Part::Data(range) => data += range.len(),
+                Part::Incomplete | Part::Last => return None,
+            }
+            at += piece.consumed;
+        }
+        if at < input.len() {
+            return None;
+        }
+        *self = ahead;
+        Some(data)
     }
 
     /// The state after one byte that is not data.
@@ -197,7 +254,7 @@ pub enum Body {
 pub enum Coding {
     /// As it is.
     Identity,
-    /// In chunks of our own.
+    /// In the chunks in which it came, without extensions and trailers.
     Chunked,
 }
 
@@ -212,11 +269,8 @@ pub struct Forwarded {
     pub done: bool,
 }
 
-/// The most that the chunked coding adds to one run of data: a size line of 16 digits, CRLF
-/// after the data, and the last chunk.
-pub const CHUNK_OVERHEAD: usize = MAX_SIZE_DIGITS as usize + 2 + 2 + LAST_CHUNK.len();
-
-const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
+/// The longest line that is written whole: a size of 16 digits.
+const MAX_LINE: usize = MAX_SIZE_DIGITS as usize + 2;
 
 impl Body {
     /// The body that `framing` announces; `None` where there is nothing to come.
@@ -226,6 +280,20 @@ impl Body {
             Framing::Length(length) => Some(Body::Length(length)),
             Framing::Chunked => Some(Body::Chunked(ChunkDecoder::new())),
             Framing::UntilClose => Some(Body::UntilClose),
+        }
+    }
+
+    /// Whether all of `input` may be written as it is, and more is to follow: how many bytes of it
+    /// are the body's. They are dealt with then.
+    pub fn pass_whole(&mut self, input: &[u8], coding: Coding) -> Option<usize> {
+        match (self, coding) {
+            (Body::Length(left), _) if *left > input.len() as u64 => {
+                *left -= input.len() as u64;
+                Some(input.len())
+            }
+            (Body::UntilClose, _) => Some(input.len()),
+            (Body::Chunked(decoder), Coding::Chunked) => decoder.pass_whole(input),
+            _ => None,
         }
     }
 
@@ -245,21 +313,18 @@ impl Body {
             payload: 0,
             done: false,
         };
-        while !forwarded.done && out.room() > CHUNK_OVERHEAD {
+        while !forwarded.done && out.room() >= MAX_LINE {
             let rest = input.get(forwarded.consumed..).unwrap_or_default();
-            let fits = rest.len().min(out.room() - CHUNK_OVERHEAD);
-            let Some(rest) = rest.get(..fits).filter(|rest| !rest.is_empty()) else {
+            let Some(rest) = rest
+                .get(..rest.len().min(out.room()))
+                .filter(|rest| !rest.is_empty())
+            else {
                 break;
             };
             let piece = self.next_piece(rest)?;
-            let data = rest.get(piece.data).unwrap_or_default();
-            write_coded(data, coding, out);
+            forwarded.payload += write_part(&piece.part, rest, coding, out);
             forwarded.consumed += piece.consumed;
-            forwarded.payload += data.len();
             forwarded.done = self.is_done();
-        }
-        if forwarded.done && coding == Coding::Chunked {
-            out.put(LAST_CHUNK);
         }
         Ok(forwarded)
     }
@@ -276,7 +341,7 @@ impl Body {
         };
         Ok(Piece {
             consumed,
-            data: 0..consumed,
+            part: Part::Data(0..consumed),
         })
     }
 
@@ -289,19 +354,29 @@ impl Body {
     }
 }
 
-/// Writes one run of body data; the caller has made room for it and [`CHUNK_OVERHEAD`].
-fn write_coded(data: &[u8], coding: Coding, out: &mut Buf) {
-    match coding {
-        Coding::Identity => {
-            out.put(data);
+/// Writes one part, for which the caller has made room; says how many bytes of data it was.
+fn write_part(part: &Part, input: &[u8], coding: Coding, out: &mut Buf) -> usize {
+    match (part, coding) {
+        (Part::Data(range), _) => return out.put(input.get(range.clone()).unwrap_or_default()),
+        (Part::Size(size), Coding::Chunked) => {
+            let _ = write!(out, "{size:x}\r\n");
         }
-        Coding::Chunked if data.is_empty() => {}
-        Coding::Chunked => {
-            let _ = write!(out, "{:x}\r\n", data.len());
-            out.put(data);
+        (Part::DataEnd, Coding::Chunked) => {
             out.put(b"\r\n");
         }
+        (Part::Last, Coding::Chunked) => {
+            out.put(b"0\r\n\r\n");
+        }
+        (Part::Incomplete, _) | (_, Coding::Identity) => {}
     }
+    0
+}
+
+/// Whether `line` is what [`write_part`] writes for `size`: without extension, leading zeros and
+/// upper case.
+fn is_plain_size(line: &[u8], size: u64) -> bool {
+    let digits = (size.max(1).ilog2() / 4 + 1) as usize;
+    line.len() == digits + 2 && !line.iter().any(u8::is_ascii_uppercase)
 }
 
 #[cfg(test)]
@@ -317,7 +392,9 @@ mod tests {
             let mut at = 0;
             while at < part.len() && !decoder.is_done() {
                 let piece = decoder.decode(&part[at..])?;
-                data.extend_from_slice(&part[at..][piece.data]);
+                if let Part::Data(range) = piece.part {
+                    data.extend_from_slice(&part[at..][range]);
+                }
                 at += piece.consumed;
             }
             used += at;
@@ -397,7 +474,8 @@ mod tests {
     fn a_size_of_sixteen_digits_is_the_largest() {
         let mut decoder = ChunkDecoder::new();
         let piece = decoder.decode(b"ffffffffffffffff\r\nabc").unwrap();
-        assert_eq!(piece.data, 18..21);
+        assert_eq!(piece.part, Part::Size(u64::MAX));
+        assert_eq!(decoder.decode(b"abc").unwrap().part, Part::Data(0..3));
     }
 
     #[test]
@@ -442,7 +520,7 @@ mod tests {
     fn a_body_is_forwarded_in_the_coding_asked_for() {
         let chunked = b"5;x\r\nhello\r\n6\r\n world\r\n0\r\nT: x\r\n\r\n";
         for step in [1, 3, 1000] {
-            for room in [CHUNK_OVERHEAD + 1, CHUNK_OVERHEAD + 7, 1000] {
+            for room in [MAX_LINE, MAX_LINE + 7, 1000] {
                 let (written, used, done) =
                     forward(Framing::Chunked, Coding::Identity, chunked, step, room);
                 assert_eq!(
@@ -451,10 +529,13 @@ mod tests {
                 );
                 let (written, used, done) =
                     forward(Framing::Chunked, Coding::Chunked, chunked, step, room);
-                assert_eq!((used, done), (chunked.len(), true));
                 assert_eq!(
-                    decode(&written, 1).unwrap(),
-                    (b"hello world".to_vec(), written.len(), true)
+                    (&written[..], used, done),
+                    (
+                        &b"5\r\nhello\r\n6\r\n world\r\n0\r\n\r\n"[..],
+                        chunked.len(),
+                        true
+                    )
                 );
                 let (written, used, done) = forward(
                     Framing::Length(5),
@@ -473,10 +554,52 @@ mod tests {
 
     #[test]
     fn nothing_is_taken_that_has_no_room() {
-        let mut out = Buf::new(CHUNK_OVERHEAD);
+        let mut out = Buf::new(MAX_LINE - 1);
         let forwarded = Body::Length(5)
             .forward(b"hello", Coding::Identity, &mut out)
             .unwrap();
         assert_eq!(forwarded.consumed, 0);
+    }
+
+    /// However a chunked body is cut, what passes whole and what is forwarded join to its plain form.
+    #[test]
+    fn what_passes_whole_is_what_would_be_written() {
+        let came = b"5\r\nhello\r\n06\r\n world\r\nA\r\n0123456789\r\n10\r\n0123456789abcdef\r\n\
+            3;x=y\r\nabc\r\n1\r\n!\r\n0\r\nT: x\r\n\r\n";
+        let plain = b"5\r\nhello\r\n6\r\n world\r\na\r\n0123456789\r\n10\r\n0123456789abcdef\r\n\
+            3\r\nabc\r\n1\r\n!\r\n0\r\n\r\n";
+        let mut passed = 0;
+        for first in 0..came.len() {
+            for second in first..came.len() {
+                let mut body = Body::new(Framing::Chunked).expect("a body");
+                let (mut written, mut payload) = (Vec::new(), 0);
+                for part in [&came[..first], &came[first..second], &came[second..]] {
+                    if let Some(data) = body.pass_whole(part, Coding::Chunked) {
+                        written.extend_from_slice(part);
+                        (payload, passed) = (payload + data, passed + part.len());
+                        continue;
+                    }
+                    let mut out = Buf::new(1000);
+                    let forwarded = body.forward(part, Coding::Chunked, &mut out).unwrap();
+                    assert_eq!(forwarded.consumed, part.len());
+                    written.extend_from_slice(out.data());
+                    payload += forwarded.payload;
+                }
+                assert_eq!(written, plain, "cut at {first} and {second}");
+                assert_eq!(payload, 5 + 6 + 10 + 16 + 3 + 1);
+            }
+        }
+        assert!(passed > 0);
+    }
+
+    #[test]
+    fn a_body_of_known_length_passes_whole_but_for_its_end() {
+        let mut body = Body::Length(10);
+        assert_eq!(body.pass_whole(b"0123", Coding::Identity), Some(4));
+        assert_eq!(body.pass_whole(b"012345", Coding::Identity), None);
+        assert_eq!(body.pass_whole(b"01234", Coding::Identity), Some(5));
+        assert_eq!(body.pass_whole(b"012", Coding::Identity), None);
+        let mut chunked = Body::new(Framing::Chunked).expect("a body");
+        assert_eq!(chunked.pass_whole(b"1\r\nx", Coding::Identity), None);
     }
 }

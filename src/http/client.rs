@@ -3,7 +3,7 @@
 //! Sans sockets: who calls brings the stream, and with it the deadline. Everything that is read is
 //! bounded, and an answer that is not whole is an error, never a shorter answer.
 
-use super::body::{ChunkDecoder, ChunkError, Framing};
+use super::body::{ChunkDecoder, ChunkError, Framing, Part};
 use super::head::{Reader, Version};
 use std::fmt;
 use std::io::{self, Read, Write};
@@ -422,7 +422,10 @@ impl<'s> Input<'s> {
             }
             let input = self.available();
             let piece = decoder.decode(input).map_err(ClientError::Chunked)?;
-            let data = input.get(piece.data).unwrap_or_default();
+            let data = match piece.part {
+                Part::Data(range) => input.get(range).unwrap_or_default(),
+                _ => &[],
+            };
             if data.len() > max_body.saturating_sub(body.len()) {
                 return Err(ClientError::BodyTooLarge(max_body));
             }

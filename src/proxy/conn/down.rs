@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use super::{Close, Conn, Down, Up, Upstream};
+use crate::buf::Buf;
 use crate::http::body::{Body, Coding, Framing};
 use crate::http::head::{Connection, HeadError, HeadFinder, ResponseHead, Version};
 use crate::proxy::outbox::Outbox;
@@ -56,9 +57,38 @@ impl Conn {
         }
     }
 
-    /// Takes what it can of `input`, Docker's bytes not yet taken; says how much that was.
-    pub fn docker_data(&mut self, input: &[u8], now: Instant) -> usize {
+    /// Takes what it can of `input`, Docker's bytes not yet taken; says whether it took any.
+    pub fn docker_data(&mut self, input: &mut Buf, now: Instant) -> bool {
         self.to_docker.forget();
+        if self.hand_over(input) {
+            return true;
+        }
+        let taken = self.take_docker_data(input.data(), now);
+        input.consume(taken);
+        taken > 0
+    }
+
+    /// Where all of `input` is for the client as it is, it changes hands without being copied.
+    fn hand_over(&mut self, input: &mut Buf) -> bool {
+        if !self.to_client.is_empty() {
+            return false;
+        }
+        let payload = match &mut self.down {
+            Down::Body(body, coding) => body.pass_whole(input.data(), *coding),
+            Down::Tunnel(_) => Some(input.len()),
+            _ => None,
+        };
+        let Some(payload) = payload else {
+            return false;
+        };
+        if let Some(exchange) = &mut self.exchange {
+            exchange.bytes_down += payload as u64;
+        }
+        self.to_client.take_over(input);
+        true
+    }
+
+    fn take_docker_data(&mut self, input: &[u8], now: Instant) -> usize {
         let mut taken = 0;
         while let Some(rest) = input.get(taken..).filter(|rest| !rest.is_empty()) {
             let step = match &mut self.down {

@@ -5,13 +5,12 @@ use std::time::Duration;
 
 use super::watched::Watched;
 use super::{Context, Session};
-use crate::http::body::CHUNK_OVERHEAD;
 use crate::proxy::session::tls::MAX_RECORD;
 use crate::sys::epoll::{Event, Interest, Poller};
 use crate::sys::socket::Progress;
 
-/// Read from Docker at a time: with what the chunked coding adds it fills four records.
-const DOCKER_READ: usize = 4 * MAX_RECORD - CHUNK_OVERHEAD;
+/// Read from Docker at a time: it fills four records.
+const DOCKER_READ: usize = 4 * MAX_RECORD;
 
 /// Until a full queue at Docker's socket is tried again.
 const CONNECT_RETRY: Duration = Duration::from_millis(20);
@@ -87,12 +86,8 @@ impl Session {
             self.connect_docker(cx);
             return true;
         }
-        if !self.docker_in.is_empty() {
-            let taken = self.conn.docker_data(self.docker_in.data(), cx.now);
-            self.docker_in.consume(taken);
-            if taken > 0 {
-                return true;
-            }
+        if !self.docker_in.is_empty() && self.conn.docker_data(&mut self.docker_in, cx.now) {
+            return true;
         }
         self.offer_docker_end(&wants, cx)
     }

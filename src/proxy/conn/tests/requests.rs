@@ -389,9 +389,8 @@ fn bodies_are_forwarded_in_canonical_form() {
         .check();
 }
 
-/// The chunks of a forwarded body may be others; the data may not.
 #[test]
-fn chunks_in_pieces_are_chunks_again() {
+fn chunks_in_pieces_are_the_same_chunks() {
     let mut shell = Shell::new(Pace { read: 1, write: 1 }, true);
     shell.client_wire.extend(
         (request("PUT /a", "Transfer-Encoding: chunked\r\n")
@@ -401,8 +400,7 @@ fn chunks_in_pieces_are_chunks_again() {
     shell.settle();
     assert_eq!(
         String::from_utf8(shell.links[0].got.clone()).unwrap(),
-        forwarded("PUT /a", "Transfer-Encoding: chunked\r\n")
-            + "1\r\nh\r\n1\r\ne\r\n1\r\nl\r\n1\r\nl\r\n1\r\no\r\n0\r\n\r\n"
+        forwarded("PUT /a", "Transfer-Encoding: chunked\r\n") + "5\r\nhello\r\n0\r\n\r\n"
     );
 }
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::super::{Close, Conn, Down, Times, Up};
 use crate::auth::Verdict;
-use crate::buf::CHUNK;
+use crate::buf::{Buf, CHUNK};
 use crate::http::head::{MAX_HEAD, RequestHead};
 use crate::proxy::reply::Reply;
 
@@ -111,7 +111,7 @@ pub(super) struct Shell {
     client_shut: bool,
     /// Read from the client and not yet taken.
     pub(super) held: Vec<u8>,
-    docker_in: Vec<u8>,
+    docker_in: Buf,
     /// All connections to Docker, the present one last.
     pub(super) links: Vec<Link>,
     linked: bool,
@@ -140,7 +140,7 @@ impl Shell {
             told: false,
             client_shut: false,
             held: Vec::new(),
-            docker_in: Vec::new(),
+            docker_in: Buf::new(MAX_HEAD + CHUNK),
             links: Vec::new(),
             linked: false,
             connecting: false,
@@ -296,18 +296,15 @@ impl Shell {
             return false;
         }
         let count = link.wire.len().min(most).min(1 << 14);
-        self.docker_in.extend(link.wire.drain(..count));
+        let part: Vec<u8> = link.wire.drain(..count).collect();
+        assert_eq!(self.docker_in.put(&part), count);
         link.ended = count == 0 && link.ends;
         count > 0 || link.ended
     }
 
     fn offer_docker(&mut self) -> bool {
-        if !self.docker_in.is_empty() {
-            let taken = self.conn.docker_data(&self.docker_in, self.now);
-            self.docker_in.drain(..taken);
-            if taken > 0 {
-                return true;
-            }
+        if !self.docker_in.is_empty() && self.conn.docker_data(&mut self.docker_in, self.now) {
+            return true;
         }
         // What is left at the end and not taken, though more is wanted, is half a head.
         let all_offered = self.docker_in.is_empty() || self.conn.wants(0).read_docker;
