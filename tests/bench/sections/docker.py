@@ -20,8 +20,8 @@ DIRECT = "the socket itself"
 
 
 def measure(run):
-    """A line echoed by `cat` in a container, to and fro, many times in each exec: through the engine's own socket and
-    through each server in turns; p50 and p99 of each exec's round trips."""
+    """Through the engine's own socket and through each server in turns, p50 and p99 of many round trips: a line echoed by
+    `cat` in a container, in one exec; and `GET /_ping` on one kept connection."""
     path = next((path for path in ("/var/run/docker.sock", "/run/docker.sock") if os.path.exists(path)), None)
     busybox = next((path for path in ("/bin/busybox", "/usr/bin/busybox") if os.path.exists(path)), None)
     problem = not path and "no Docker socket" or not busybox and "no static busybox" or unanswered(path)
@@ -35,6 +35,12 @@ def measure(run):
         container = engine.container(busybox)
         for server in servers:
             server.start()
+            client.reach(server).close()
+        pings = {name: [] for name in [DIRECT] + [one.name for one in servers]}
+        for _ in range(run.rounds):
+            pings[DIRECT].append(asked(engine.connect(), run.plan.echoes))
+            for server in servers:
+                pings[server.name].append(asked(client.connect(server.port), run.plan.echoes))
         able = [one for one in servers if echoes(run, one, engine.exec(container))]
         samples = {name: [] for name in [DIRECT] + [one.name for one in able]}
         for _ in range(run.rounds):
@@ -45,10 +51,11 @@ def measure(run):
         for server in servers:
             server.stop()
         engine.remove(container)
-    for key, part, title in (("exec", 0, "p50"), ("exec p99", 1, "p99")):
-        figures = {name: [one[part] for one in rounds] for name, rounds in samples.items()}
-        direct = {DIRECT: figures.pop(DIRECT)}
-        run.table.row(key, f"exec (dockerd {engine.version}), a line's round trip, {title}, µs", figures, 0, beside=direct)
+    for kind, title, rounds in (("exec", "exec, a line's round trip", samples), ("ping", "GET /_ping", pings)):
+        for key, part, name in ((kind, 0, "p50"), (f"{kind} p99", 1, "p99")):
+            figures = {one: [trip[part] for trip in trips] for one, trips in rounds.items()}
+            direct = {DIRECT: figures.pop(DIRECT)}
+            run.table.row(key, f"{title} (dockerd {engine.version}), {name}, µs", figures, 0, beside=direct)
 
 
 def echoes(run, server, exec_id):
@@ -77,9 +84,7 @@ def trips(stream, exec_id, count):
             answer += part
         if not answer.startswith((b"HTTP/1.1 101", b"HTTP/1.1 200")):
             raise RuntimeError(f"no exec: {answer[:200]}")
-        times = []
-        for _ in range(count + 10):
-            began = time.perf_counter()
+        def echo():
             stream.sendall(LINE)
             missing = FRAME + len(LINE)
             while missing > 0:
@@ -87,8 +92,30 @@ def trips(stream, exec_id, count):
                 if not part:
                     raise RuntimeError("the exec ended")
                 missing -= len(part)
-            times.append((time.perf_counter() - began) * 1e6)
-    times = sorted(times[10:])  # the first ones start the program
+        return timed(echo, count)
+
+
+def asked(stream, count):
+    """p50 and p99 of small requests in µs."""
+    with stream:
+        def ping():
+            stream.sendall(client.head("GET", "/_ping"))
+            answer = b""
+            while not answer.endswith(b"\r\n\r\nOK"):
+                part = stream.recv(4096)
+                if not part:
+                    raise RuntimeError(f"not answered: {answer[:200]}")
+                answer += part
+        return timed(ping, count)
+
+
+def timed(act, count):
+    times = []
+    for _ in range(count + 10):
+        began = time.perf_counter()
+        act()
+        times.append((time.perf_counter() - began) * 1e6)
+    times = sorted(times[10:])  # the first ones start the program, or verify the password
     return statistics.median(times), times[len(times) * 99 // 100]
 
 
