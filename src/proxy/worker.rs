@@ -1,19 +1,23 @@
 //! One event loop: it accepts, drives its sessions, and keeps their deadlines.
 
+use std::fmt;
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::auth::Verdict;
+use crate::auth::{DEFAULT_USER, NOBODY, Verdict};
 use crate::http::head::RequestHead;
 use crate::proxy::Shared;
+use crate::proxy::browser;
 use crate::proxy::conn::Access;
 use crate::proxy::mailbox::{Mailbox, Message};
 use crate::proxy::session::{Context, Over, Session};
 use crate::proxy::slab::Slab;
 use crate::proxy::supervisor::{Order, Supervisor};
+use crate::proxy::tally::{Kind, Summary, Tally};
+use crate::source::Source;
 use crate::sys::epoll::{Event, Events, Interest, Poller, Token};
 use crate::sys::heap::keep_spare_blocks;
 use crate::sys::socket::{Listener, Socket, is_exhausted};
@@ -58,6 +62,8 @@ pub struct Worker {
     /// Descriptors or memory have run out: the listener is left alone until then.
     exhausted_until: Option<Instant>,
     supervisor: Option<Supervisor>,
+    /// What is told of those who are turned away.
+    tally: Tally,
     /// When draining ends, whoever is still there.
     drained_by: Option<Instant>,
     next_scan: Option<Instant>,
@@ -91,6 +97,7 @@ impl Worker {
             listening: false,
             exhausted_until: None,
             supervisor,
+            tally: Tally::default(),
             drained_by: None,
             next_scan: None,
             last_scan: now,
@@ -138,11 +145,18 @@ impl Worker {
     fn patience(&self) -> Option<Duration> {
         let relisten = (!self.listening && self.listener.is_some()).then(|| self.now + RELISTEN);
         let supervision = self.supervisor.as_ref().and_then(Supervisor::deadline);
-        [self.next_scan, self.drained_by, relisten, supervision]
-            .into_iter()
-            .flatten()
-            .min()
-            .map(|deadline| deadline.saturating_duration_since(Instant::now()))
+        let tally = self.tally.deadline();
+        [
+            self.next_scan,
+            self.drained_by,
+            relisten,
+            supervision,
+            tally,
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+        .map(|deadline| deadline.saturating_duration_since(Instant::now()))
     }
 
     fn is_drained(&self) -> bool {
@@ -188,7 +202,11 @@ impl Worker {
             match listener.accept() {
                 Ok((socket, peer)) => {
                     self.exhausted_until = None;
-                    self.start_session(socket, peer);
+                    match self.shared.enter(peer) {
+                        Ok(()) => self.start_session(socket, peer),
+                        // Dropped, and thereby closed, before a word of TLS.
+                        Err(kind) => self.tell_of_refusal(peer, kind),
+                    }
                 }
                 Err(error) => {
                     self.shared.leave();
@@ -214,13 +232,19 @@ impl Worker {
         self.stop_listening()
     }
 
+    fn tell_of_refusal(&mut self, peer: IpAddr, kind: Kind) {
+        if self.tally.admits(Source::from(peer), kind, self.now) {
+            ::log::warn!("{peer}: a connection was closed at once: {}", cause(kind));
+        }
+    }
+
     fn start_session(&mut self, socket: Socket, peer: IpAddr) {
         let Some(tls) = self.shared.tls.clone() else {
             return;
         };
         let (place, tokens) = self.sessions.reserve();
         let handshake = self.shared.limits.handshake_timeout;
-        let started = self.with_context(tokens.0, |_, cx| {
+        let started = self.with_context(tokens.0, peer, |_, cx| {
             Session::start(socket, peer, tokens, &tls, handshake, cx)
         });
         match started {
@@ -231,7 +255,7 @@ impl Worker {
             Err(error) => {
                 ::log::warn!("{peer}: the connection cannot be served: {error}");
                 self.sessions.vacate(place);
-                self.shared.leave();
+                self.shared.exit(peer);
             }
         }
     }
@@ -258,7 +282,14 @@ impl Worker {
             index: token.index & !1,
             ..token
         };
-        let Some((place, outcome)) = self.with_context(client, |sessions, cx| {
+        let Some(peer) = self
+            .sessions
+            .find(token)
+            .map(|(_, _, session)| session.peer())
+        else {
+            return;
+        };
+        let Some((place, outcome)) = self.with_context(client, peer, |sessions, cx| {
             let (place, side, session) = sessions.find(token)?;
             Some((place, act(session, side, cx)))
         }) else {
@@ -277,7 +308,7 @@ impl Worker {
             session.conn_mut().abandon();
         }
         while let Some(access) = session.conn_mut().take_access() {
-            log_access(peer, &access, self.now);
+            log_access(peer, &access, self.now, &mut self.tally);
         }
         match outcome {
             Ok(()) => {
@@ -287,7 +318,7 @@ impl Worker {
             Err(why) => {
                 ::log::debug!("{peer}: over: {why}");
                 self.sessions.vacate(place);
-                self.shared.leave();
+                self.shared.exit(peer);
                 if self.sessions.is_empty() {
                     self.sessions.shrink();
                 }
@@ -299,18 +330,27 @@ impl Worker {
     }
 
     /// Calls `act` with the sessions and what they need, the judge asking for the session with
-    /// `token`.
+    /// `token` of the client at `peer`.
     fn with_context<T>(
         &mut self,
         token: Token,
+        peer: IpAddr,
         act: impl FnOnce(&mut Slab, &mut Context<'_>) -> T,
     ) -> T {
-        let (auth, mailbox) = (&self.shared.auth, &self.mailbox);
+        let (shared, mailbox, now) = (&self.shared, &self.mailbox, self.now);
         let mut judge = |head: &RequestHead<'_>| {
-            auth.check(head.authorization, || {
+            if let Some(why) = browser::refusal(head, &shared.allow_origin) {
+                return Some(Verdict::Forbidden { user: None, why });
+            }
+            let form = browser::is_form(head);
+            let (authorization, source) = (head.authorization, Source::from(peer));
+            let verdict = shared.auth.check(authorization, source, now, || {
                 let mailbox = Arc::clone(mailbox);
-                Box::new(move |verdict: Verdict| mailbox.post(Message::Verdict(token, verdict)))
-            })
+                Box::new(move |verdict: Verdict| {
+                    mailbox.post(Message::Verdict(token, judge_form(form, verdict)));
+                })
+            });
+            verdict.map(|verdict| judge_form(form, verdict))
         };
         let mut context = Context {
             poller: &self.poller,
@@ -318,6 +358,7 @@ impl Worker {
             judge: &mut judge,
             now: self.now,
             times: self.shared.times,
+            sizes: self.shared.sizes,
             log_reads: self.shared.log_reads,
         };
         act(&mut self.sessions, &mut context)
@@ -347,6 +388,9 @@ impl Worker {
             .is_some_and(|at| self.now >= at)
         {
             self.supervise()?;
+        }
+        if self.tally.deadline().is_some_and(|at| self.now >= at) {
+            self.tally.take_due(self.now).iter().for_each(log_summary);
         }
         Ok(())
     }
@@ -412,21 +456,82 @@ impl Worker {
     }
 }
 
-/// What changes state is told at INFO, reads at DEBUG, denials as warnings.
-fn log_access(peer: IpAddr, access: &Access, now: Instant) {
+/// The fields of a form are nobody's but admin's to give, or of whoever comes where authentication
+/// is off: there everybody is.
+fn judge_form(is_form: bool, verdict: Verdict) -> Verdict {
+    match verdict {
+        Verdict::Allowed(user) if is_form && ![DEFAULT_USER, NOBODY].contains(&&*user) => {
+            Verdict::Forbidden {
+                user: Some(user),
+                why: browser::FORM,
+            }
+        }
+        verdict => verdict,
+    }
+}
+
+/// What changes state is told at INFO, reads at DEBUG, denials as warnings. Of those whom nobody
+/// knows no more is told than [`Tally`] lets pass.
+fn log_access(peer: IpAddr, access: &Access, now: Instant, tally: &mut Tally) {
     let level = match access.status {
         401 | 403 | 429 => ::log::Level::Warn,
         _ if access.changes_state => ::log::Level::Info,
         _ => ::log::Level::Debug,
     };
+    let unknown = access.user.is_none() && level < ::log::Level::Debug;
+    if unknown && !tally.admits(Source::from(peer), Kind::Login, now) {
+        return;
+    }
     ::log::log!(
         level,
-        "{peer} {} \"{}\" {} {}/{} bytes {} ms",
+        "{peer} {} \"{}\" {} {}/{} bytes {} ms{}",
         access.user.as_deref().unwrap_or("-"),
         access.line,
         access.status,
         access.bytes_up,
         access.bytes_down,
         now.saturating_duration_since(access.started).as_millis(),
+        Why(access.refusal.as_ref()),
     );
+}
+
+/// Why a request was turned away, behind its line. Of what the client sent nothing is shown: the
+/// name of a user that does not exist may be a password in the wrong place.
+struct Why<'a>(Option<&'a Verdict>);
+
+impl fmt::Display for Why<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(Verdict::Refused) => f.write_str(" (no credentials)"),
+            Some(Verdict::Wrong(None)) => f.write_str(" (no such user)"),
+            Some(Verdict::Wrong(Some(user))) => write!(f, " (not the password of {user})"),
+            Some(Verdict::Delayed(_)) => f.write_str(" (this address has to wait)"),
+            Some(Verdict::Forbidden { why, .. }) => write!(f, " ({why})"),
+            Some(Verdict::Overloaded) => f.write_str(" (too many wait)"),
+            Some(Verdict::Allowed(_)) | None => Ok(()),
+        }
+    }
+}
+
+fn cause(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Login => "it has not logged in",
+        Kind::Stranger => "its address is not in allow_from",
+        Kind::Crowd => "its address has max_connections_per_address already",
+    }
+}
+
+fn log_summary(summary: &Summary) {
+    let count = summary.count;
+    let who = match summary.source {
+        Some(source) => source.to_string(),
+        None => "other addresses".to_owned(),
+    };
+    match summary.kind {
+        Kind::Login => ::log::warn!("{who}: {count} more requests without a login were refused"),
+        kind => ::log::warn!(
+            "{who}: {count} more connections were closed: {}",
+            cause(kind)
+        ),
+    }
 }
