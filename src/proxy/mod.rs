@@ -30,6 +30,7 @@ use crate::sys::limits::raise_descriptor_limit;
 use crate::sys::signal::Signals;
 use crate::sys::socket::Listener;
 
+pub mod audit;
 pub mod browser;
 pub mod conn;
 pub mod crowd;

@@ -1,6 +1,5 @@
 //! One event loop: it accepts, drives its sessions, and keeps their deadlines.
 
-use std::fmt;
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::AsFd;
@@ -10,13 +9,12 @@ use std::time::{Duration, Instant};
 use crate::auth::{DEFAULT_USER, NOBODY, Verdict};
 use crate::http::head::RequestHead;
 use crate::proxy::Shared;
+use crate::proxy::audit::Audit;
 use crate::proxy::browser;
-use crate::proxy::conn::Access;
 use crate::proxy::mailbox::{Mailbox, Message};
 use crate::proxy::session::{Context, Over, Session};
 use crate::proxy::slab::Slab;
 use crate::proxy::supervisor::{Order, Supervisor};
-use crate::proxy::tally::{Kind, Summary, Tally};
 use crate::source::Source;
 use crate::sys::epoll::{Event, Events, Interest, Poller, Token};
 use crate::sys::heap::keep_spare_blocks;
@@ -62,8 +60,7 @@ pub struct Worker {
     /// Descriptors or memory have run out: the listener is left alone until then.
     exhausted_until: Option<Instant>,
     supervisor: Option<Supervisor>,
-    /// What is told of those who are turned away.
-    tally: Tally,
+    audit: Audit,
     /// When draining ends, whoever is still there.
     drained_by: Option<Instant>,
     next_scan: Option<Instant>,
@@ -97,7 +94,7 @@ impl Worker {
             listening: false,
             exhausted_until: None,
             supervisor,
-            tally: Tally::default(),
+            audit: Audit::default(),
             drained_by: None,
             next_scan: None,
             last_scan: now,
@@ -145,13 +142,13 @@ impl Worker {
     fn patience(&self) -> Option<Duration> {
         let relisten = (!self.listening && self.listener.is_some()).then(|| self.now + RELISTEN);
         let supervision = self.supervisor.as_ref().and_then(Supervisor::deadline);
-        let tally = self.tally.deadline();
+        let audit = self.audit.deadline();
         [
             self.next_scan,
             self.drained_by,
             relisten,
             supervision,
-            tally,
+            audit,
         ]
         .into_iter()
         .flatten()
@@ -205,7 +202,7 @@ impl Worker {
                     match self.shared.enter(peer) {
                         Ok(()) => self.start_session(socket, peer),
                         // Dropped, and thereby closed, before a word of TLS.
-                        Err(kind) => self.tell_of_refusal(peer, kind),
+                        Err(kind) => self.audit.refused(peer, kind, self.now),
                     }
                 }
                 Err(error) => {
@@ -230,12 +227,6 @@ impl Worker {
         }
         self.exhausted_until = Some(self.now + RELISTEN);
         self.stop_listening()
-    }
-
-    fn tell_of_refusal(&mut self, peer: IpAddr, kind: Kind) {
-        if self.tally.admits(Source::from(peer), kind, self.now) {
-            ::log::warn!("{peer}: a connection was closed at once: {}", cause(kind));
-        }
     }
 
     fn start_session(&mut self, socket: Socket, peer: IpAddr) {
@@ -308,7 +299,7 @@ impl Worker {
             session.conn_mut().abandon();
         }
         while let Some(access) = session.conn_mut().take_access() {
-            log_access(peer, &access, self.now, &mut self.tally);
+            self.audit.access(peer, &access, self.now);
         }
         match outcome {
             Ok(()) => {
@@ -389,9 +380,7 @@ impl Worker {
         {
             self.supervise()?;
         }
-        if self.tally.deadline().is_some_and(|at| self.now >= at) {
-            self.tally.take_due(self.now).iter().for_each(log_summary);
-        }
+        self.audit.tell_due(self.now);
         Ok(())
     }
 
@@ -467,71 +456,5 @@ fn judge_form(is_form: bool, verdict: Verdict) -> Verdict {
             }
         }
         verdict => verdict,
-    }
-}
-
-/// What changes state is told at INFO, reads at DEBUG, denials as warnings. Of those whom nobody
-/// knows no more is told than [`Tally`] lets pass.
-fn log_access(peer: IpAddr, access: &Access, now: Instant, tally: &mut Tally) {
-    let level = match access.status {
-        401 | 403 | 429 => ::log::Level::Warn,
-        _ if access.changes_state => ::log::Level::Info,
-        _ => ::log::Level::Debug,
-    };
-    let unknown = access.user.is_none() && level < ::log::Level::Debug;
-    if unknown && !tally.admits(Source::from(peer), Kind::Login, now) {
-        return;
-    }
-    ::log::log!(
-        level,
-        "{peer} {} \"{}\" {} {}/{} bytes {} ms{}",
-        access.user.as_deref().unwrap_or("-"),
-        access.line,
-        access.status,
-        access.bytes_up,
-        access.bytes_down,
-        now.saturating_duration_since(access.started).as_millis(),
-        Why(access.refusal.as_ref()),
-    );
-}
-
-/// Why a request was turned away, behind its line. Of what the client sent nothing is shown: the
-/// name of a user that does not exist may be a password in the wrong place.
-struct Why<'a>(Option<&'a Verdict>);
-
-impl fmt::Display for Why<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Some(Verdict::Refused) => f.write_str(" (no credentials)"),
-            Some(Verdict::Wrong(None)) => f.write_str(" (no such user)"),
-            Some(Verdict::Wrong(Some(user))) => write!(f, " (not the password of {user})"),
-            Some(Verdict::Delayed(_)) => f.write_str(" (this address has to wait)"),
-            Some(Verdict::Forbidden { why, .. }) => write!(f, " ({why})"),
-            Some(Verdict::Overloaded) => f.write_str(" (too many wait)"),
-            Some(Verdict::Allowed(_)) | None => Ok(()),
-        }
-    }
-}
-
-fn cause(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Login => "it has not logged in",
-        Kind::Stranger => "its address is not in allow_from",
-        Kind::Crowd => "its address has max_connections_per_address already",
-    }
-}
-
-fn log_summary(summary: &Summary) {
-    let count = summary.count;
-    let who = match summary.source {
-        Some(source) => source.to_string(),
-        None => "other addresses".to_owned(),
-    };
-    match summary.kind {
-        Kind::Login => ::log::warn!("{who}: {count} more requests without a login were refused"),
-        kind => ::log::warn!(
-            "{who}: {count} more connections were closed: {}",
-            cause(kind)
-        ),
     }
 }
