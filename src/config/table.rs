@@ -343,7 +343,8 @@ pub const OPTIONS: [Opt; 35] = [
             unit: "bytes",
         },
         default: "65536",
-        help: "bytes of a request's head; BuildKit and X-Registry-Config need many",
+        help: "bytes of a request's head; docker's X-Registry-Config is long where many registries \
+               are logged in to",
         ..LIMITS
     },
     Opt {
