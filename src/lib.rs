@@ -13,6 +13,7 @@
 //! | 0 | [`secret`] | strings that are never shown |
 //! | 0 | [`service`] | what the service manager is told |
 //! | 0 | [`sorted`] | small maps and sets |
+//! | 0 | [`source`] | whom an address counts as, networks |
 //! | 0 | [`sys`] | every `unsafe` block: sockets, readiness, signals, clocks, files |
 //! | 1 | [`http`] | HTTP/1.1 heads and bodies, and a small blocking client |
 //! | 1 | [`metrics`] | CPU, memory, disks and network from `/proc`, `/sys` and `statvfs` |
@@ -43,6 +44,7 @@ pub mod report;
 pub mod secret;
 pub mod service;
 pub mod sorted;
+pub mod source;
 pub mod sys;
 pub mod tls;
 pub mod zone;

@@ -9,12 +9,14 @@
 mod support;
 
 use std::fs;
-use std::net::TcpStream;
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpStream};
 use std::thread;
 use std::time::Duration;
 
 use support::agent::{Agent, Setup, authorization};
-use support::client::{Client, head};
+use support::client::{Client, End, head};
+use support::eventually;
 use support::process::{clean, run};
 use support::upstream::Upstream;
 
@@ -50,7 +52,8 @@ fn one_client_too_many_waits_for_a_place() {
 fn without_descriptors_it_rests_and_recovers() {
     let upstream = engine();
     let agent = Setup::new().docker(&upstream.socket()).start();
-    serves(&agent);
+    let mut client = Client::connect(&agent);
+    assert_eq!(client.ask("GET", "/test", "").text(), "ok");
     let fds = format!("/proc/{}/fd", agent.id());
     let open = fs::read_dir(&fds).unwrap().count();
     if !limit_descriptors(&agent, open + 2) {
@@ -65,6 +68,8 @@ fn without_descriptors_it_rests_and_recovers() {
     thread::sleep(Duration::from_millis(2500));
     let told = agent.log().matches("no client can be accepted").count();
     assert_eq!(told, 1, "{}", agent.log());
+    // Who is there already is served.
+    assert_eq!(client.ask("GET", "/test", "").text(), "ok");
     drop(held);
     assert!(limit_descriptors(&agent, 4096));
     serves(&agent);
@@ -109,4 +114,217 @@ fn a_ca_file_of_no_use_is_an_error_at_the_start() {
     assert!(agent.err().contains("/etc/hostname"), "{}", agent.err());
     assert!(agent.err().contains("(set by --ca)"), "{}", agent.err());
     assert!(!agent.out().contains("listening on"), "{}", agent.out());
+}
+
+/// Sends a byte after the other for as long as the agent takes them, then reads what it said.
+fn trickle(stream: &mut (impl Read + Write), bytes: impl Iterator<Item = u8>) -> Vec<u8> {
+    for byte in bytes {
+        if stream
+            .write_all(&[byte])
+            .and_then(|()| stream.flush())
+            .is_err()
+        {
+            break;
+        }
+        thread::sleep(Duration::from_millis(50));
+    }
+    let mut said = Vec::new();
+    let _ = stream.read_to_end(&mut said);
+    said
+}
+
+/// Time is up however steadily the bytes come. Meanwhile others are served.
+#[test]
+fn a_handshake_and_a_head_that_trickle_are_ended() {
+    let upstream = engine();
+    let agent = Setup::new()
+        .docker(&upstream.socket())
+        .args(&["--handshake-timeout", "1", "--head-timeout", "1"])
+        .start();
+    let sockets = agent.sockets();
+    // Two seconds of each; a ClientHello of 512 bytes, its first ones.
+    let hello = [0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3];
+    let hello = hello.into_iter().chain(std::iter::repeat(0)).take(40);
+    let request = head("GET", "/test", &format!("X: {}\r\n", "x".repeat(40)));
+    thread::scope(|scope| {
+        let handshakes = [0; 10].map(|_| {
+            let (agent, hello) = (&agent, hello.clone());
+            scope.spawn(move || {
+                let mut tcp = TcpStream::connect(agent.address()).unwrap();
+                tcp.set_read_timeout(Some(support::PATIENCE)).unwrap();
+                trickle(&mut tcp, hello)
+            })
+        });
+        let heads = [0; 10].map(|_| {
+            let (agent, request) = (&agent, &request);
+            scope.spawn(move || trickle(&mut Client::connect(agent).tls, request.bytes()))
+        });
+        serves(&agent);
+        for handshake in handshakes {
+            assert_eq!(handshake.join().unwrap(), b"", "closed without a word");
+        }
+        for head in heads {
+            let said = String::from_utf8(head.join().unwrap()).unwrap();
+            assert!(said.starts_with("HTTP/1.1 408 "), "{said:?}");
+        }
+    });
+    assert_eq!(upstream.connections(), 1, "none of them got to Docker");
+    assert!(eventually(|| agent.sockets() <= sockets));
+}
+
+/// Bodies that stand still hold nothing but their own connection.
+#[test]
+fn bodies_that_stand_still_are_ended_and_nobody_waits_for_them() {
+    let upstream = Upstream::start(|mut connection| {
+        if connection.head.starts_with("POST") {
+            connection.rest();
+        }
+        connection.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    });
+    let agent = Setup::new()
+        .docker(&upstream.socket())
+        .args(&["--body-timeout", "1"])
+        .start();
+    let mut slow: Vec<_> = (0..20).map(|_| Client::connect(&agent)).collect();
+    for (number, client) in slow.iter_mut().enumerate() {
+        let (framing, part) = match number % 2 {
+            0 => ("Content-Length: 9", "half"),
+            _ => ("Transfer-Encoding: chunked", "9\r\nhalf"),
+        };
+        client.send(head("POST", "/test", &format!("{framing}\r\n")) + part);
+    }
+    serves(&agent);
+    for client in &mut slow {
+        client.answer("POST").is_error(408);
+        assert_eq!(client.rest(), (vec![], End::Clean));
+    }
+    upstream.wait_until_idle();
+}
+
+/// A peer that ends its own direction, wherever it is, and never reads.
+#[test]
+fn half_open_peers_are_let_go() {
+    let upstream = engine();
+    let agent = Setup::new().docker(&upstream.socket()).start();
+    let sockets = agent.sockets();
+    let mut held = Vec::new();
+    for sent in ["", "\x16\x03\x01", "\x16\x03\x01\x02\x00\x01\x00"] {
+        let mut tcp = TcpStream::connect(agent.address()).unwrap();
+        tcp.write_all(sent.as_bytes()).unwrap();
+        tcp.shutdown(Shutdown::Write).unwrap();
+        held.push(tcp);
+    }
+    for sent in ["", "GET /te", &head("GET", "/test", "")] {
+        let mut client = Client::connect(&agent);
+        client.send(sent);
+        while client.tls.conn.is_handshaking() {
+            client.tls.conn.complete_io(&mut client.tls.sock).unwrap();
+        }
+        client.tls.sock.shutdown(Shutdown::Write).unwrap();
+        held.push(client.tls.sock);
+    }
+    assert!(
+        eventually(|| agent.sockets() <= sockets),
+        "{} sockets, {sockets} before",
+        agent.sockets()
+    );
+    drop(held);
+    serves(&agent);
+}
+
+/// Readers that stop hold a few buffers each, and nobody else back.
+#[test]
+fn readers_that_stop_cost_a_bounded_memory() {
+    const READERS: usize = 20;
+    let upstream = Upstream::start(|mut connection| {
+        match connection.head.contains("/flood") {
+            true => {
+                connection.send("HTTP/1.1 200 OK\r\n\r\n");
+                connection.send(support::noise(16 << 20));
+            }
+            false => {
+                connection.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+            }
+        };
+    });
+    let agent = Setup::new().docker(&upstream.socket()).start();
+    serves(&agent);
+    let before = agent.memory();
+    let mut readers: Vec<_> = (0..READERS).map(|_| Client::connect(&agent)).collect();
+    for reader in &mut readers {
+        reader.send(head("GET", "/flood", ""));
+        reader.answer_head();
+    }
+    // All have stopped once the kernel's queues are full.
+    thread::sleep(Duration::from_secs(1));
+    let ticks = agent.ticks();
+    thread::sleep(Duration::from_secs(1));
+    assert!(agent.ticks() - ticks < 20, "it spins");
+    let grown = agent.memory().saturating_sub(before);
+    assert!(
+        grown < READERS as u64 * 300,
+        "{grown} KiB for {READERS} readers"
+    );
+    serves(&agent);
+}
+
+#[test]
+fn many_idle_connections_are_small_and_leave_room_for_others() {
+    const IDLE: usize = 300;
+    let upstream = engine();
+    let agent = Setup::new()
+        .docker(&upstream.socket())
+        .args(&["--max-connections", "400", "--idle-timeout", "600"])
+        .start();
+    serves(&agent);
+    let before = agent.memory();
+    let mut idle: Vec<_> = (0..IDLE).map(|_| Client::connect(&agent)).collect();
+    for client in &mut idle {
+        assert_eq!(client.ask("GET", "/test", "").text(), "ok");
+    }
+    let grown = agent.memory().saturating_sub(before);
+    assert!(
+        grown < IDLE as u64 * 32,
+        "{grown} KiB for {IDLE} connections"
+    );
+    // Three quarters of all are one address's: the rest is for others.
+    let mut tcp = TcpStream::connect(agent.address()).unwrap();
+    tcp.set_read_timeout(Some(support::PATIENCE)).unwrap();
+    assert_eq!(tcp.read(&mut [0; 1]).unwrap_or(0), 0);
+    for client in &mut idle {
+        assert_eq!(client.ask("GET", "/test", "").text(), "ok");
+    }
+}
+
+#[test]
+fn heads_and_requests_are_counted() {
+    let upstream = engine();
+    let agent = Setup::new()
+        .docker(&upstream.socket())
+        .args(&["--max-head", "4096", "--max-fields", "16"])
+        .args(&["--max-requests-per-connection", "3"])
+        .start();
+    let mut client = Client::connect(&agent);
+    for number in 1..=3 {
+        let answer = client.ask("GET", "/test", "");
+        assert_eq!(answer.text(), "ok");
+        let last = answer.field("connection") == Some("close");
+        assert_eq!(last, number == 3, "{}", answer.head);
+    }
+    assert_eq!(client.rest(), (vec![], End::Clean));
+    let long = format!("X: {}\r\n", "x".repeat(4096));
+    for fields in ["A: b\r\n".repeat(15), long] {
+        let answer = Client::connect(&agent).ask("GET", "/test", &fields);
+        answer.is_error(431);
+        assert!(
+            answer.text().contains("more than 4096 bytes or 16 fields"),
+            "{}",
+            answer.text()
+        );
+    }
+    let fields = "A: b\r\n".repeat(14);
+    assert_eq!(
+        Client::connect(&agent).ask("GET", "/test", &fields).text(),
+        "ok"
+    );
 }

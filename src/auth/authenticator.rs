@@ -4,6 +4,9 @@
 //! flood of wrong passwords costs at most one core, and no event loop ever waits. Requests that
 //! come with the credentials that are being verified, or wait for it, join them: a browser's
 //! burst costs one verification.
+//!
+//! Only what needs bcrypt can be delayed or turned away: credentials that are remembered pass,
+//! whatever else comes from their address.
 
 use std::collections::VecDeque;
 use std::io;
@@ -11,36 +14,59 @@ use std::mem;
 use std::ops::Range;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use super::basic::Credentials;
+use super::lockout::Lockout;
 use super::remembered::{Key, Remembered, Tag};
 use super::users::{self, Users};
+use crate::source::Source;
 
 /// The most distinct credentials that wait for their verification.
-pub const MAX_QUEUED: usize = 32;
+const MAX_QUEUED: usize = 32;
+
+/// Those of one address.
+const MAX_QUEUED_OF_ONE: usize = 4;
 
 /// The most requests that wait, over all credentials.
-pub const MAX_WAITING: usize = 1024;
+const MAX_WAITING: usize = 1024;
+
+/// Those of one address: many a manager's, right after its start.
+const MAX_WAITING_OF_ONE: usize = 256;
+
+/// After which who has too many waiting may try again.
+const NEXT_TRY: Duration = Duration::from_secs(1);
 
 /// The thread's stack: bcrypt keeps 4 KiB of state, and a reply hands a verdict on.
 const STACK_SIZE: usize = 128 * 1024;
 
 /// The name that a verdict carries where authentication is off, as access logs write nobody.
-const NOBODY: &str = "-";
+pub const NOBODY: &str = "-";
 
 /// What becomes of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// It may go on; the user's name, or `-` where authentication is off.
     Allowed(Arc<str>),
-    /// No credentials, unreadable ones, or wrong ones: 401.
+    /// No credentials, or unreadable ones: 401.
     Refused,
+    /// Wrong ones: 401. The user whose password it is not; none: there is no such user.
+    Wrong(Option<Arc<str>>),
+    /// Too many of this address have failed, or wait: 429. It may try again after that time.
+    Delayed(Duration),
+    /// What they ask is refused: 403.
+    Forbidden {
+        /// Who asks, if that was looked at.
+        user: Option<Arc<str>>,
+        /// Why, and what to do.
+        why: &'static str,
+    },
     /// Too many wait for their verification, or the agent is ending: 503.
     Overloaded,
 }
 
-/// How a verdict that took time is handed back. Called once, on the thread `auth`, and must not
-/// block it.
+/// How a verdict that took time is handed back. Called once, on the thread `auth` or on one that
+/// checks other credentials, and must not block it.
 pub type Reply = Box<dyn FnOnce(Verdict) + Send>;
 
 /// Judges requests by their `Authorization` field. Shared by all workers; its thread ends when
@@ -62,19 +88,38 @@ struct Shared {
 #[derive(Default)]
 struct State {
     remembered: Remembered,
+    lockout: Lockout,
     /// At most [`MAX_QUEUED`], each tag once.
     queue: VecDeque<Job>,
     /// What is being verified now and who waits for it.
-    running: Option<(Tag, Vec<Reply>)>,
-    /// Replies in `queue` and `running` together, at most [`MAX_WAITING`].
-    waiting: usize,
+    running: Option<Running>,
     stopping: bool,
 }
 
 struct Job {
-    tag: Tag,
+    running: Running,
     credentials: Credentials,
-    replies: Vec<Reply>,
+}
+
+struct Running {
+    tag: Tag,
+    /// Who came with these credentials first, and is charged if they are wrong.
+    source: Source,
+    /// Over all jobs at most [`MAX_WAITING`], and [`MAX_WAITING_OF_ONE`] of one address.
+    waiters: Vec<Waiter>,
+}
+
+struct Waiter {
+    source: Source,
+    reply: Reply,
+}
+
+/// What becomes of those who need a verification.
+enum Admission {
+    Waits,
+    /// In the place of these, who came from an address with more than its share.
+    Displaces(Running),
+    TurnedAway(Verdict),
 }
 
 impl Authenticator {
@@ -104,14 +149,17 @@ impl Authenticator {
         }))
     }
 
-    /// The verdict on an `Authorization` value, where it is known at once: authentication is
-    /// off, the credentials are remembered, missing or unreadable, or too many wait.
+    /// The verdict on an `Authorization` value that came from `source`, where it is known at
+    /// once: authentication is off, the credentials are remembered, missing or unreadable, the
+    /// address has to wait, or too many wait.
     ///
     /// Else `None`: the closure that `reply` makes is called with it later, on another thread,
     /// exactly once.
     pub fn check(
         &self,
         authorization: Option<&[u8]>,
+        source: Source,
+        now: Instant,
         reply: impl FnOnce() -> Reply,
     ) -> Option<Verdict> {
         if self.shared.users.is_open() {
@@ -129,10 +177,17 @@ impl Authenticator {
         let Some(credentials) = Credentials::parse(value) else {
             return Some(Verdict::Refused);
         };
-        if !state.admit(tag, credentials, reply) {
-            return Some(Verdict::Overloaded);
-        }
+        let admission = state.admit(tag, credentials, source, now, reply);
+        drop(state);
+        let displaced = match admission {
+            Admission::TurnedAway(verdict) => return Some(verdict),
+            Admission::Displaces(displaced) => displaced.waiters,
+            Admission::Waits => Vec::new(),
+        };
         self.shared.work.notify_one();
+        for waiter in displaced {
+            (waiter.reply)(Verdict::Overloaded);
+        }
         None
     }
 }
@@ -147,35 +202,89 @@ impl Drop for Authenticator {
 }
 
 impl State {
-    /// Takes a request among those that wait; false where there is no room.
-    fn admit(&mut self, tag: Tag, credentials: Credentials, reply: impl FnOnce() -> Reply) -> bool {
-        if self.waiting >= MAX_WAITING {
-            return false;
+    /// Takes a request among those that wait, where there is room.
+    fn admit(
+        &mut self,
+        tag: Tag,
+        credentials: Credentials,
+        source: Source,
+        now: Instant,
+        reply: impl FnOnce() -> Reply,
+    ) -> Admission {
+        let (all, own) = self.waiting(source);
+        if own >= MAX_WAITING_OF_ONE {
+            return Admission::TurnedAway(Verdict::Delayed(NEXT_TRY));
         }
-        if let Some(replies) = self.same(&tag) {
-            replies.push(reply());
-        } else if self.queue.len() < MAX_QUEUED {
-            self.queue.push_back(Job {
+        if all >= MAX_WAITING {
+            return Admission::TurnedAway(Verdict::Overloaded);
+        }
+        if let Some(waiters) = self.same(&tag) {
+            let reply = reply();
+            waiters.push(Waiter { source, reply });
+            return Admission::Waits;
+        }
+        if let Some(wait) = self.lockout.wait(source, now) {
+            return Admission::TurnedAway(Verdict::Delayed(wait));
+        }
+        let own = self.queued(source);
+        if own >= MAX_QUEUED_OF_ONE {
+            return Admission::TurnedAway(Verdict::Delayed(NEXT_TRY));
+        }
+        let mut admission = Admission::Waits;
+        if self.queue.len() >= MAX_QUEUED {
+            match self.displace(own) {
+                Some(job) => admission = Admission::Displaces(job.running),
+                None => return Admission::TurnedAway(Verdict::Overloaded),
+            }
+        }
+        self.lockout.charge(source, now);
+        let reply = reply();
+        self.queue.push_back(Job {
+            running: Running {
                 tag,
-                credentials,
-                replies: vec![reply()],
-            });
-        } else {
-            return false;
+                source,
+                waiters: vec![Waiter { source, reply }],
+            },
+            credentials,
+        });
+        admission
+    }
+
+    /// How many requests wait, and how many of them came from `source`.
+    fn waiting(&self, source: Source) -> (usize, usize) {
+        let queued = self.queue.iter().map(|job| &job.running);
+        let waiters = queued.chain(&self.running).flat_map(|job| &job.waiters);
+        waiters.fold((0, 0), |(all, own), waiter| {
+            (all + 1, own + usize::from(waiter.source == source))
+        })
+    }
+
+    /// How many credentials that `source` brought wait for their verification.
+    fn queued(&self, source: Source) -> usize {
+        let own = |job: &&Job| job.running.source == source;
+        self.queue.iter().filter(own).count()
+    }
+
+    /// Takes the newest job of the address that has most of them out of a full queue, for one of an
+    /// address that has only `own` and will still have no more than that one.
+    fn displace(&mut self, own: usize) -> Option<Job> {
+        let jobs = self.queue.iter().enumerate();
+        let counted = jobs.map(|(at, job)| (at, self.queued(job.running.source)));
+        let (newest, most) = counted.max_by_key(|&(at, count)| (count, at))?;
+        if most <= own + 1 {
+            return None;
         }
-        self.waiting += 1;
-        true
+        let job = self.queue.remove(newest)?;
+        self.lockout.refund(job.running.source);
+        Some(job)
     }
 
     /// Those who wait for the same credentials.
-    fn same(&mut self, tag: &Tag) -> Option<&mut Vec<Reply>> {
-        if let Some((running, replies)) = &mut self.running
-            && running.same(tag)
-        {
-            return Some(replies);
-        }
-        let queued = self.queue.iter_mut().find(|job| job.tag.same(tag));
-        queued.map(|job| &mut job.replies)
+    fn same(&mut self, tag: &Tag) -> Option<&mut Vec<Waiter>> {
+        let queued = self.queue.iter_mut().map(|job| &mut job.running);
+        let mut jobs = queued.chain(&mut self.running);
+        let same = jobs.find(|job| job.tag.same(tag));
+        same.map(|job| &mut job.waiters)
     }
 }
 
@@ -189,16 +298,19 @@ impl Shared {
     /// The thread `auth`.
     fn work(&self) {
         while let Some((tag, credentials)) = self.next() {
-            let user = verify(&self.users, &credentials);
+            let outcome = verify(&self.users, &credentials, &mut Bcrypt);
             drop(credentials);
-            let replies = self.finish(&tag, user.as_ref());
-            let verdict = user.map_or(Verdict::Refused, Verdict::Allowed);
-            for reply in replies {
-                reply(verdict.clone());
+            let waiters = self.finish(&tag, outcome.as_ref().ok());
+            let verdict = match outcome {
+                Ok(user) => Verdict::Allowed(user),
+                Err(user) => Verdict::Wrong(user),
+            };
+            for waiter in waiters {
+                (waiter.reply)(verdict.clone());
             }
         }
-        for reply in self.abandon() {
-            reply(Verdict::Overloaded);
+        for waiter in self.abandon() {
+            (waiter.reply)(Verdict::Overloaded);
         }
     }
 
@@ -210,8 +322,9 @@ impl Shared {
                 return None;
             }
             if let Some(job) = state.queue.pop_front() {
-                state.running = Some((job.tag, job.replies));
-                return Some((job.tag, job.credentials));
+                let tag = job.running.tag;
+                state.running = Some(job.running);
+                return Some((tag, job.credentials));
             }
             let waited = self.work.wait(state);
             state = waited.unwrap_or_else(PoisonError::into_inner);
@@ -223,36 +336,65 @@ impl Shared {
     ///
     /// Bad credentials are not remembered: there is no end to them, so they would push out the
     /// good ones, and a guess that was answered without bcrypt would be a cheap guess.
-    fn finish(&self, tag: &Tag, user: Option<&Arc<str>>) -> Vec<Reply> {
+    fn finish(&self, tag: &Tag, user: Option<&Arc<str>>) -> Vec<Waiter> {
         let mut state = self.lock();
+        let finished = state.running.take();
         if let Some(user) = user {
             state.remembered.insert(*tag, Arc::clone(user));
+            if let Some(job) = &finished {
+                state.lockout.refund(job.source);
+            }
         }
-        let (_, replies) = state.running.take().unwrap_or((*tag, Vec::new()));
-        state.waiting = state.waiting.saturating_sub(replies.len());
-        replies
+        finished.map(|job| job.waiters).unwrap_or_default()
     }
 
     /// All who still wait when the thread ends.
-    fn abandon(&self) -> Vec<Reply> {
+    fn abandon(&self) -> Vec<Waiter> {
         let mut state = self.lock();
-        state.waiting = 0;
         let jobs = mem::take(&mut state.queue);
-        jobs.into_iter().flat_map(|job| job.replies).collect()
+        jobs.into_iter()
+            .flat_map(|job| job.running.waiters)
+            .collect()
     }
 }
 
-/// The user, when the password is theirs.
-fn verify(users: &Users, credentials: &Credentials) -> Option<Arc<str>> {
+/// The work that takes time, so that tests can count it.
+trait Hasher {
+    fn verify(&mut self, password: &[u8], hash: &str) -> bool;
+    fn hash(&mut self, password: &[u8], cost: u32);
+}
+
+struct Bcrypt;
+
+impl Hasher for Bcrypt {
+    fn verify(&mut self, password: &[u8], hash: &str) -> bool {
+        bcrypt::verify(password, hash).unwrap_or(false)
+    }
+
+    fn hash(&mut self, password: &[u8], cost: u32) {
+        const SALT: [u8; 16] = [0; 16];
+        // Nobody looks at the result; `black_box` keeps the work from being left out.
+        let _ = std::hint::black_box(bcrypt::hash_with_salt(password, cost, SALT));
+    }
+}
+
+/// The user, when the password is theirs; else whose it is not, if there is such a user.
+fn verify(
+    users: &Users,
+    credentials: &Credentials,
+    hasher: &mut impl Hasher,
+) -> Result<Arc<str>, Option<Arc<str>>> {
     let password = credentials.password();
     let user = users.find(credentials.name());
     if let Some((name, hash)) = user
-        && bcrypt::verify(password, hash).unwrap_or(false)
+        && hasher.verify(password, hash)
     {
-        return Some(Arc::clone(name));
+        return Ok(Arc::clone(name));
     }
-    spend(password, still_to_spend(users, user.map(|(_, hash)| hash)));
-    None
+    for cost in still_to_spend(users, user.map(|(_, hash)| hash)) {
+        hasher.hash(password, cost);
+    }
+    Err(user.map(|(name, _)| Arc::clone(name)))
 }
 
 /// The costs at which to hash once more after a refusal, so that each takes the time of the
@@ -265,15 +407,6 @@ fn still_to_spend(users: &Users, verified: Option<&str>) -> Range<u32> {
     match verified {
         Some(hash) => users::cost(hash)..highest,
         None => highest..highest + 1,
-    }
-}
-
-/// Hashes once at each of the costs.
-fn spend(password: &[u8], costs: Range<u32>) {
-    const SALT: [u8; 16] = [0; 16];
-    for cost in costs {
-        // Nobody looks at the result; `black_box` keeps the work from being left out.
-        let _ = std::hint::black_box(bcrypt::hash_with_salt(password, cost, SALT));
     }
 }
 

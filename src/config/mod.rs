@@ -24,6 +24,7 @@ pub use raw::Surroundings;
 use crate::auth::Users;
 use crate::docker::Endpoint;
 use crate::secret::Secret;
+use crate::source::Network;
 use crate::tls;
 use arguments::CommandLine;
 use log::LevelFilter;
@@ -82,6 +83,10 @@ pub struct Config {
     pub ca: Option<PathBuf>,
     /// Who may use the proxy.
     pub users: Users,
+    /// Who may connect to the proxy; none: everybody.
+    pub allow_from: Vec<Network>,
+    /// The origins besides the node's own whose pages may change something, in lower case.
+    pub allow_origin: Vec<String>,
     /// The proxy's bounds.
     pub limits: Limits,
     /// Whether the agent exits when its Docker socket was replaced on the host and the mounted one is dead.
@@ -101,6 +106,14 @@ pub struct Config {
 pub struct Limits {
     /// Client connections at a time; none: as many as there are descriptors for.
     pub max_connections: Option<usize>,
+    /// Those of one address or IPv6 /64; none: three quarters of all.
+    pub max_connections_per_address: Option<usize>,
+    /// Requests until a connection is closed.
+    pub max_requests_per_connection: u32,
+    /// Bytes of a request's head.
+    pub max_head: usize,
+    /// Fields of a request's head.
+    pub max_fields: usize,
     /// From the connection to the end of its TLS handshake.
     pub handshake_timeout: Duration,
     /// From a request's first byte to the end of its head.

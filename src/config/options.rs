@@ -35,6 +35,12 @@ pub enum Id {
     IdleTimeout,
     Grace,
     ExitOnStaleSocket,
+    AllowFrom,
+    AllowOrigin,
+    MaxConnectionsPerAddress,
+    MaxHead,
+    MaxFields,
+    MaxRequestsPerConnection,
 }
 
 /// What a value looks like.

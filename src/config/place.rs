@@ -1,11 +1,14 @@
 //! Network places as settings spell them: masters, where the proxy listens, this node's address.
 
 use super::options::DEFAULT_PORT;
+use crate::source::Network;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// The most masters that are tried.
 const MAX_MASTERS: usize = 16;
+/// The most networks and origins that are listed.
+const MAX_LISTED: usize = 256;
 /// The longest name of a host (RFC 1035 §2.3.4), in bytes.
 const MAX_HOST: usize = 253;
 
@@ -204,8 +207,7 @@ pub fn proxy_address(listen: SocketAddr) -> String {
 
 /// The names of a list that is separated by commas or white space.
 pub fn names(text: &str) -> Result<Vec<String>, String> {
-    let parts = text.split(|character: char| character == ',' || character.is_whitespace());
-    let names = parts.filter(|part| !part.is_empty()).map(|name| {
+    let names = list(text).map(|name| {
         let bare = name.strip_prefix("*.").unwrap_or(name);
         if name.parse::<IpAddr>().is_ok() || host_name(bare).is_ok() {
             return Ok(name.to_string());
@@ -214,6 +216,46 @@ pub fn names(text: &str) -> Result<Vec<String>, String> {
         Err(format!("`{name}` is neither a host name nor an address"))
     });
     names.collect()
+}
+
+/// The networks of a list that is separated by commas or white space.
+pub fn networks(text: &str) -> Result<Vec<Network>, String> {
+    let networks: Vec<Network> = list(text).map(str::parse).collect::<Result<_, _>>()?;
+    match networks.len() {
+        0..=MAX_LISTED => Ok(networks),
+        _ => Err(format!("more than {MAX_LISTED} networks")),
+    }
+}
+
+/// The origins (RFC 6454 §6.2) of such a list, in lower case and without a port that is the
+/// scheme's own, as browsers send them.
+pub fn origins(text: &str) -> Result<Vec<String>, String> {
+    let origins: Vec<String> = list(text).map(origin).collect::<Result<_, _>>()?;
+    match origins.len() {
+        0..=MAX_LISTED => Ok(origins),
+        _ => Err(format!("more than {MAX_LISTED} origins")),
+    }
+}
+
+fn origin(text: &str) -> Result<String, String> {
+    let wrong = || {
+        let text = text.escape_debug();
+        format!("`{text}` is no origin: https://host[:port] or http://host[:port], and no path")
+    };
+    let origin = text.to_ascii_lowercase();
+    let (scheme, authority) = origin.split_once("://").ok_or_else(wrong)?;
+    let default = match scheme {
+        "https" => ":443",
+        "http" => ":80",
+        _ => return Err(wrong()),
+    };
+    host_and_port(authority).map_err(|_| wrong())?;
+    Ok(origin.strip_suffix(default).unwrap_or(&origin).to_string())
+}
+
+fn list(text: &str) -> impl Iterator<Item = &str> {
+    let parts = text.split(|character: char| character == ',' || character.is_whitespace());
+    parts.filter(|part| !part.is_empty())
 }
 
 #[cfg(test)]
@@ -349,5 +391,29 @@ mod tests {
             names("a,b/c").unwrap_err(),
             "`b/c` is neither a host name nor an address"
         );
+    }
+
+    #[test]
+    fn networks_and_origins_are_lists() {
+        let networks = networks("10.0.0.0/8, fd00::/8\n::1,").unwrap();
+        let texts: Vec<_> = networks.iter().map(Network::to_string).collect();
+        assert_eq!(texts, ["10.0.0.0/8", "fd00::/8", "::1/128"]);
+        assert!(super::networks("10.0.0.0/8, all").is_err());
+        assert!(super::networks(&"::1,".repeat(MAX_LISTED + 1)).is_err());
+        assert_eq!(
+            origins("HTTPS://UI.example:443, http://ui:8080,https://[::1]:8443").unwrap(),
+            ["https://ui.example", "http://ui:8080", "https://[::1]:8443"]
+        );
+        for text in [
+            "null",
+            "*",
+            "ui.example",
+            "https://ui/",
+            "ftp://ui",
+            "https://",
+            "https://u@ui",
+        ] {
+            assert!(origins(text).is_err(), "{text}");
+        }
     }
 }

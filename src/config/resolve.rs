@@ -40,6 +40,8 @@ pub fn config(command: Command, mut raw: RawConfig, pid1: bool) -> Result<Config
         },
         ca: file(&raw, Id::Ca)?,
         users: users(&raw, &mut warnings)?,
+        allow_from: parsed(&raw, Id::AllowFrom, place::networks)?.unwrap_or_default(),
+        allow_origin: parsed(&raw, Id::AllowOrigin, place::origins)?.unwrap_or_default(),
         limits: limits(&raw)?,
         exit_on_stale_socket,
         arguments: echo::arguments(&raw, &docker, listen.is_some(), exit_on_stale_socket),
@@ -313,6 +315,11 @@ fn admin(setting: &Setting, hash: &str) -> Result<Users, ConfigError> {
 fn limits(raw: &RawConfig) -> Result<Limits, ConfigError> {
     Ok(Limits {
         max_connections: optional_number(raw, Id::MaxConnections)?.map(|number| number as usize),
+        max_connections_per_address: optional_number(raw, Id::MaxConnectionsPerAddress)?
+            .map(|number| number as usize),
+        max_requests_per_connection: number(raw, Id::MaxRequestsPerConnection)?,
+        max_head: number(raw, Id::MaxHead)? as usize,
+        max_fields: number(raw, Id::MaxFields)? as usize,
         handshake_timeout: seconds(raw, Id::HandshakeTimeout)?,
         head_timeout: seconds(raw, Id::HeadTimeout)?,
         body_timeout: seconds(raw, Id::BodyTimeout)?,

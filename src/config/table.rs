@@ -4,6 +4,7 @@
 //! list are all made from it or checked against it.
 
 use super::options::{Group, Id, Kind, MAX_LOG_LEVEL, Opt};
+use crate::http::head::MAX_HEAD;
 
 /// The longest interval between two reports, in seconds: a week.
 const MAX_INTERVAL: u32 = 604_800;
@@ -13,6 +14,14 @@ const MAX_TIMEOUT: u32 = 3_600;
 const MAX_WORKERS: u32 = 64;
 /// The greatest `max_connections`.
 const MAX_CONNECTIONS: u32 = 1_000_000;
+/// What every client's head fits into: credentials of 768 bytes and a few fields.
+const MIN_HEAD: u32 = 4_096;
+/// The fields that any client sends.
+const MIN_FIELDS: u32 = 16;
+/// The greatest `max_fields`.
+const MAX_FIELDS: u32 = 1_000;
+/// The greatest `max_requests_per_connection`.
+const MAX_REQUESTS: u32 = 1_000_000_000;
 
 const TIMEOUT: Kind = Kind::Number {
     min: 1,
@@ -51,7 +60,7 @@ const LIMITS: Opt = Opt {
 };
 
 /// Every option. The order is that of the help text, of the README and of `Arguments: {…}`.
-pub const OPTIONS: [Opt; 29] = [
+pub const OPTIONS: [Opt; 35] = [
     Opt {
         id: Id::Timeout,
         key: "timeout",
@@ -216,6 +225,22 @@ pub const OPTIONS: [Opt; 29] = [
         ..PROXY
     },
     Opt {
+        id: Id::AllowFrom,
+        key: "allow_from",
+        metavar: "NETWORKS",
+        help: "who may connect: addresses and networks (10.0.0.0/8, fd00::/8), separated by commas; \
+               without it everybody",
+        ..PROXY
+    },
+    Opt {
+        id: Id::AllowOrigin,
+        key: "allow_origin",
+        metavar: "ORIGINS",
+        help: "whose pages a browser may let change something besides the node's own: \
+               https://host[:port], separated by commas",
+        ..PROXY
+    },
+    Opt {
         id: Id::ExitOnStaleSocket,
         key: "exit_on_stale_socket",
         metavar: "on|off",
@@ -281,6 +306,58 @@ pub const OPTIONS: [Opt; 29] = [
             unit: "connections",
         },
         help: "client connections at a time; without it as many as the limit on open files allows",
+        ..LIMITS
+    },
+    Opt {
+        id: Id::MaxConnectionsPerAddress,
+        key: "max_connections_per_address",
+        metavar: "NUMBER",
+        kind: Kind::Number {
+            min: 1,
+            max: MAX_CONNECTIONS,
+            unit: "connections",
+        },
+        help: "those of one address, or of one IPv6 /64; without it three quarters of max_connections",
+        ..LIMITS
+    },
+    Opt {
+        id: Id::MaxRequestsPerConnection,
+        key: "max_requests_per_connection",
+        metavar: "NUMBER",
+        kind: Kind::Number {
+            min: 1,
+            max: MAX_REQUESTS,
+            unit: "requests",
+        },
+        default: "1000000",
+        help: "requests after which a connection is closed with the answer",
+        ..LIMITS
+    },
+    Opt {
+        id: Id::MaxHead,
+        key: "max_head",
+        metavar: "BYTES",
+        kind: Kind::Number {
+            min: MIN_HEAD,
+            max: MAX_HEAD as u32,
+            unit: "bytes",
+        },
+        default: "65536",
+        help: "bytes of a request's head; docker's X-Registry-Config is long where many registries \
+               are logged in to",
+        ..LIMITS
+    },
+    Opt {
+        id: Id::MaxFields,
+        key: "max_fields",
+        metavar: "NUMBER",
+        kind: Kind::Number {
+            min: MIN_FIELDS,
+            max: MAX_FIELDS,
+            unit: "fields",
+        },
+        default: "100",
+        help: "fields of a request's head",
         ..LIMITS
     },
     Opt {

@@ -103,7 +103,11 @@ fn samples(option: &Opt, place: &Place) -> [String; 2] {
         Id::RootPath => text("/", "/tmp"),
         Id::TimeFormat => text("local", "offset"),
         Id::Listen => text("1", "2"),
-        Id::Workers | Id::MaxConnections => text("2", "3"),
+        Id::Workers | Id::MaxConnections | Id::MaxConnectionsPerAddress => text("2", "3"),
+        Id::MaxRequestsPerConnection | Id::MaxFields => text("20", "30"),
+        Id::MaxHead => text("4096", "8192"),
+        Id::AllowFrom => text("10.0.0.0/8", "fd00::/8, ::1"),
+        Id::AllowOrigin => text("https://ui", "https://ui:1,http://ui"),
         Id::AdminPassword => text(HASH, ""),
         Id::Names => text("a", "b,10.0.0.1"),
         Id::Resolve | Id::ExitOnStaleSocket => text("no", "true"),
@@ -246,6 +250,10 @@ fn the_defaults_are_those_of_the_table() {
     let seconds = Duration::from_secs;
     let limits = Limits {
         max_connections: None,
+        max_connections_per_address: None,
+        max_requests_per_connection: 1_000_000,
+        max_head: 65_536,
+        max_fields: 100,
         handshake_timeout: seconds(10),
         head_timeout: seconds(15),
         body_timeout: seconds(60),

@@ -7,7 +7,7 @@
 
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
@@ -17,22 +17,30 @@ use rustls::ServerConfig;
 
 use crate::auth::Authenticator;
 use crate::config::{Config, Limits};
-use crate::proxy::conn::Times;
+use crate::http::head::HeadLimits;
+use crate::proxy::conn::{Sizes, Times};
+use crate::proxy::crowd::Crowd;
 use crate::proxy::mailbox::{Mailbox, Message};
 use crate::proxy::supervisor::Supervisor;
+use crate::proxy::tally::Kind;
 use crate::proxy::upstream::Upstream;
 use crate::proxy::worker::Worker;
+use crate::source::{Network, Source};
 use crate::sys::limits::raise_descriptor_limit;
 use crate::sys::signal::Signals;
 use crate::sys::socket::Listener;
 
+pub mod audit;
+pub mod browser;
 pub mod conn;
+pub mod crowd;
 pub mod mailbox;
 pub mod outbox;
 pub mod reply;
 pub mod session;
 pub mod slab;
 pub mod supervisor;
+pub mod tally;
 pub mod tunnel;
 pub mod upstream;
 pub mod worker;
@@ -59,6 +67,14 @@ pub struct Shared {
     pub limits: Limits,
     /// Those of a connection.
     pub times: Times,
+    /// Those in size.
+    pub sizes: Sizes,
+    /// The origins besides our own whose pages may change something.
+    pub allow_origin: Vec<String>,
+    /// Who may connect; none: everybody.
+    allow_from: Vec<Network>,
+    /// The connections of each address.
+    crowd: Crowd,
     /// Whether safe methods are logged as well.
     pub log_reads: bool,
     max_connections: usize,
@@ -76,9 +92,30 @@ impl Shared {
         false
     }
 
-    /// Counts a client out.
+    /// Gives the place of a client that did not come back.
     pub fn leave(&self) {
         self.connections.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Lets a client in that was admitted and has shown its address; else says why it is to go,
+    /// and gives its place back.
+    pub fn enter(&self, peer: IpAddr) -> Result<(), Kind> {
+        let allowed = |network: &Network| network.contains(peer);
+        let refusal = if !self.allow_from.is_empty() && !self.allow_from.iter().any(allowed) {
+            Kind::Stranger
+        } else if !self.crowd.enter(Source::from(peer)) {
+            Kind::Crowd
+        } else {
+            return Ok(());
+        };
+        self.leave();
+        Err(refusal)
+    }
+
+    /// Counts a client out that was let in.
+    pub fn exit(&self, peer: IpAddr) {
+        self.crowd.leave(Source::from(peer));
+        self.leave();
     }
 
     /// Whether a client could be admitted.
@@ -165,6 +202,7 @@ impl Proxy {
         signals: Signals,
     ) -> Result<(), ProxyError> {
         let descriptors = raise_descriptor_limit().map_err(ProxyError::Start)?;
+        let most = max_connections(config.limits.max_connections, descriptors);
         let shared = Arc::new(Shared {
             tls,
             auth,
@@ -172,7 +210,11 @@ impl Proxy {
             limits: config.limits.clone(),
             times: times(&config.limits),
             log_reads: ::log::log_enabled!(::log::Level::Debug),
-            max_connections: max_connections(config.limits.max_connections, descriptors),
+            sizes: sizes(&config.limits),
+            allow_origin: config.allow_origin.clone(),
+            allow_from: config.allow_from.clone(),
+            crowd: Crowd::new(most_of_one(config.limits.max_connections_per_address, most)),
+            max_connections: most,
             connections: AtomicUsize::new(0),
             mailboxes: Mutex::new(Vec::new()),
         });
@@ -189,6 +231,22 @@ fn times(limits: &Limits) -> Times {
         connect: CONNECT_TIMEOUT,
         docker_idle: DOCKER_IDLE,
     }
+}
+
+fn sizes(limits: &Limits) -> Sizes {
+    Sizes {
+        head: HeadLimits {
+            bytes: limits.max_head,
+            fields: limits.max_fields,
+        },
+        requests: limits.max_requests_per_connection,
+    }
+}
+
+/// One address never has all places, unless that is asked for; rounded up, since many clients may
+/// share it.
+fn most_of_one(configured: Option<usize>, most: usize) -> usize {
+    configured.unwrap_or(most - most / 4)
 }
 
 /// Each client may need two descriptors: its own, and one to Docker.

@@ -1,6 +1,7 @@
 //! Answers that the proxy gives itself, in the form that a Docker client prints.
 
 use std::fmt::Write;
+use std::time::Duration;
 
 use crate::buf::Buf;
 
@@ -17,6 +18,8 @@ pub struct Reply {
     pub status: u16,
     /// What happened and what to do, for a person.
     pub message: String,
+    /// In how many seconds to try again (RFC 9110 §10.2.3).
+    pub retry_after: Option<u64>,
 }
 
 impl Reply {
@@ -24,7 +27,24 @@ impl Reply {
     pub fn new(status: u16, message: impl Into<String>) -> Reply {
         let mut message = message.into();
         message.truncate(message.floor_char_boundary(MAX_MESSAGE));
-        Reply { status, message }
+        Reply {
+            status,
+            message,
+            retry_after: None,
+        }
+    }
+
+    /// Too many attempts (RFC 6585 §4): the next one after `wait`.
+    pub fn delayed(wait: Duration) -> Reply {
+        let seconds = wait.as_millis().div_ceil(1000).max(1) as u64; // bounded by the lock-out
+        let text = format!(
+            "haven-agent: too many passwords from this address were wrong, or wait: \
+             try again in {seconds} s"
+        );
+        Reply {
+            retry_after: Some(seconds),
+            ..Reply::new(429, text)
+        }
     }
 
     /// No credentials, or wrong ones (RFC 9110 §15.5.2).
@@ -45,6 +65,9 @@ impl Reply {
         let _ = write!(out, "HTTP/1.1 {} {}\r\n", self.status, reason(self.status));
         if self.status == 401 {
             let _ = write!(out, "WWW-Authenticate: Basic realm=\"{REALM}\"\r\n");
+        }
+        if let Some(seconds) = self.retry_after {
+            let _ = write!(out, "Retry-After: {seconds}\r\n");
         }
         let _ = write!(
             out,
@@ -76,8 +99,10 @@ fn reason(status: u16) -> &'static str {
     match status {
         400 => "Bad Request",
         401 => "Unauthorized",
+        403 => "Forbidden",
         408 => "Request Timeout",
         417 => "Expectation Failed",
+        429 => "Too Many Requests",
         431 => "Request Header Fields Too Large",
         502 => "Bad Gateway",
         503 => "Service Unavailable",
@@ -115,6 +140,22 @@ mod tests {
         );
         assert!(text.ends_with("\r\n\r\n"), "{text}");
         assert!(!text.contains("Connection"), "{text}");
+    }
+
+    #[test]
+    fn a_delay_is_told_in_whole_seconds() {
+        for (millis, seconds) in [(1, 1), (1000, 1), (1001, 2), (59_500, 60)] {
+            let reply = Reply::delayed(Duration::from_millis(millis));
+            let text = written(&reply, false, true);
+            assert!(
+                text.starts_with("HTTP/1.1 429 Too Many Requests\r\n"),
+                "{text}"
+            );
+            assert!(
+                text.contains(&format!("\r\nRetry-After: {seconds}\r\n")),
+                "{text}"
+            );
+        }
     }
 
     #[test]

@@ -6,14 +6,16 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::auth::Verdict;
+use crate::auth::{DEFAULT_USER, NOBODY, Verdict};
 use crate::http::head::RequestHead;
 use crate::proxy::Shared;
-use crate::proxy::conn::Access;
+use crate::proxy::audit::Audit;
+use crate::proxy::browser;
 use crate::proxy::mailbox::{Mailbox, Message};
 use crate::proxy::session::{Context, Over, Session};
 use crate::proxy::slab::Slab;
 use crate::proxy::supervisor::{Order, Supervisor};
+use crate::source::Source;
 use crate::sys::epoll::{Event, Events, Interest, Poller, Token};
 use crate::sys::heap::keep_spare_blocks;
 use crate::sys::socket::{Listener, Socket, is_exhausted};
@@ -58,6 +60,7 @@ pub struct Worker {
     /// Descriptors or memory have run out: the listener is left alone until then.
     exhausted_until: Option<Instant>,
     supervisor: Option<Supervisor>,
+    audit: Audit,
     /// When draining ends, whoever is still there.
     drained_by: Option<Instant>,
     next_scan: Option<Instant>,
@@ -91,6 +94,7 @@ impl Worker {
             listening: false,
             exhausted_until: None,
             supervisor,
+            audit: Audit::default(),
             drained_by: None,
             next_scan: None,
             last_scan: now,
@@ -138,11 +142,18 @@ impl Worker {
     fn patience(&self) -> Option<Duration> {
         let relisten = (!self.listening && self.listener.is_some()).then(|| self.now + RELISTEN);
         let supervision = self.supervisor.as_ref().and_then(Supervisor::deadline);
-        [self.next_scan, self.drained_by, relisten, supervision]
-            .into_iter()
-            .flatten()
-            .min()
-            .map(|deadline| deadline.saturating_duration_since(Instant::now()))
+        let audit = self.audit.deadline();
+        [
+            self.next_scan,
+            self.drained_by,
+            relisten,
+            supervision,
+            audit,
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+        .map(|deadline| deadline.saturating_duration_since(Instant::now()))
     }
 
     fn is_drained(&self) -> bool {
@@ -188,7 +199,11 @@ impl Worker {
             match listener.accept() {
                 Ok((socket, peer)) => {
                     self.exhausted_until = None;
-                    self.start_session(socket, peer);
+                    match self.shared.enter(peer) {
+                        Ok(()) => self.start_session(socket, peer),
+                        // Dropped, and thereby closed, before a word of TLS.
+                        Err(kind) => self.audit.refused(peer, kind, self.now),
+                    }
                 }
                 Err(error) => {
                     self.shared.leave();
@@ -220,7 +235,7 @@ impl Worker {
         };
         let (place, tokens) = self.sessions.reserve();
         let handshake = self.shared.limits.handshake_timeout;
-        let started = self.with_context(tokens.0, |_, cx| {
+        let started = self.with_context(tokens.0, peer, |_, cx| {
             Session::start(socket, peer, tokens, &tls, handshake, cx)
         });
         match started {
@@ -231,7 +246,7 @@ impl Worker {
             Err(error) => {
                 ::log::warn!("{peer}: the connection cannot be served: {error}");
                 self.sessions.vacate(place);
-                self.shared.leave();
+                self.shared.exit(peer);
             }
         }
     }
@@ -258,7 +273,14 @@ impl Worker {
             index: token.index & !1,
             ..token
         };
-        let Some((place, outcome)) = self.with_context(client, |sessions, cx| {
+        let Some(peer) = self
+            .sessions
+            .find(token)
+            .map(|(_, _, session)| session.peer())
+        else {
+            return;
+        };
+        let Some((place, outcome)) = self.with_context(client, peer, |sessions, cx| {
             let (place, side, session) = sessions.find(token)?;
             Some((place, act(session, side, cx)))
         }) else {
@@ -277,7 +299,7 @@ impl Worker {
             session.conn_mut().abandon();
         }
         while let Some(access) = session.conn_mut().take_access() {
-            log_access(peer, &access, self.now);
+            self.audit.access(peer, &access, self.now);
         }
         match outcome {
             Ok(()) => {
@@ -287,7 +309,7 @@ impl Worker {
             Err(why) => {
                 ::log::debug!("{peer}: over: {why}");
                 self.sessions.vacate(place);
-                self.shared.leave();
+                self.shared.exit(peer);
                 if self.sessions.is_empty() {
                     self.sessions.shrink();
                 }
@@ -299,18 +321,27 @@ impl Worker {
     }
 
     /// Calls `act` with the sessions and what they need, the judge asking for the session with
-    /// `token`.
+    /// `token` of the client at `peer`.
     fn with_context<T>(
         &mut self,
         token: Token,
+        peer: IpAddr,
         act: impl FnOnce(&mut Slab, &mut Context<'_>) -> T,
     ) -> T {
-        let (auth, mailbox) = (&self.shared.auth, &self.mailbox);
+        let (shared, mailbox, now) = (&self.shared, &self.mailbox, self.now);
         let mut judge = |head: &RequestHead<'_>| {
-            auth.check(head.authorization, || {
+            if let Some(why) = browser::refusal(head, &shared.allow_origin) {
+                return Some(Verdict::Forbidden { user: None, why });
+            }
+            let form = browser::is_form(head);
+            let (authorization, source) = (head.authorization, Source::from(peer));
+            let verdict = shared.auth.check(authorization, source, now, || {
                 let mailbox = Arc::clone(mailbox);
-                Box::new(move |verdict: Verdict| mailbox.post(Message::Verdict(token, verdict)))
-            })
+                Box::new(move |verdict: Verdict| {
+                    mailbox.post(Message::Verdict(token, judge_form(form, verdict)));
+                })
+            });
+            verdict.map(|verdict| judge_form(form, verdict))
         };
         let mut context = Context {
             poller: &self.poller,
@@ -318,6 +349,7 @@ impl Worker {
             judge: &mut judge,
             now: self.now,
             times: self.shared.times,
+            sizes: self.shared.sizes,
             log_reads: self.shared.log_reads,
         };
         act(&mut self.sessions, &mut context)
@@ -348,6 +380,7 @@ impl Worker {
         {
             self.supervise()?;
         }
+        self.audit.tell_due(self.now);
         Ok(())
     }
 
@@ -412,21 +445,16 @@ impl Worker {
     }
 }
 
-/// What changes state is told at INFO, reads at DEBUG, denials as warnings.
-fn log_access(peer: IpAddr, access: &Access, now: Instant) {
-    let level = match access.status {
-        401 | 403 | 429 => ::log::Level::Warn,
-        _ if access.changes_state => ::log::Level::Info,
-        _ => ::log::Level::Debug,
-    };
-    ::log::log!(
-        level,
-        "{peer} {} \"{}\" {} {}/{} bytes {} ms",
-        access.user.as_deref().unwrap_or("-"),
-        access.line,
-        access.status,
-        access.bytes_up,
-        access.bytes_down,
-        now.saturating_duration_since(access.started).as_millis(),
-    );
+/// The fields of a form are nobody's but admin's to give, or of whoever comes where authentication
+/// is off: there everybody is.
+fn judge_form(is_form: bool, verdict: Verdict) -> Verdict {
+    match verdict {
+        Verdict::Allowed(user) if is_form && ![DEFAULT_USER, NOBODY].contains(&&*user) => {
+            Verdict::Forbidden {
+                user: Some(user),
+                why: browser::FORM,
+            }
+        }
+        verdict => verdict,
+    }
 }

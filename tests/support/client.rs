@@ -90,7 +90,12 @@ impl Client {
 
     #[track_caller]
     pub fn with(agent: &Agent, config: ClientConfig) -> Self {
-        let tcp = TcpStream::connect(agent.address()).unwrap();
+        Self::over(TcpStream::connect(agent.address()).unwrap(), config)
+    }
+
+    /// On a connection that there is already.
+    #[track_caller]
+    pub fn over(tcp: TcpStream, config: ClientConfig) -> Self {
         tcp.set_read_timeout(Some(PATIENCE)).unwrap();
         tcp.set_write_timeout(Some(PATIENCE)).unwrap();
         tcp.set_nodelay(true).unwrap();

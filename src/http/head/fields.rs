@@ -2,7 +2,7 @@
 
 use super::grammar::Reader;
 use super::passing::Passing;
-use super::{HeadError, MAX_FIELDS, Version};
+use super::{HeadError, HeadLimits, MAX_MEMBERS, Version};
 use crate::http::body::Framing;
 
 /// What a field is to the proxy, by its name.
@@ -14,7 +14,9 @@ pub(super) enum Kind {
     ContentType,
     Expect,
     Host,
+    Origin,
     ProxyAuthorization,
+    SecFetchSite,
     TransferEncoding,
     Upgrade,
     /// The others that concern one connection only (RFC 9110 §7.6.1).
@@ -30,6 +32,7 @@ impl Kind {
             (2, _) => (b"te", Kind::HopByHop),
             (4, _) => (b"host", Kind::Host),
             (5, _) => (b"close", Kind::HopByHop), // reserved, lest it be named by `Connection: close`
+            (6, Some(b'o' | b'O')) => (b"origin", Kind::Origin),
             (6, _) => (b"expect", Kind::Expect),
             (7, Some(b't' | b'T')) => (b"trailer", Kind::HopByHop),
             (7, _) => (b"upgrade", Kind::Upgrade),
@@ -37,6 +40,7 @@ impl Kind {
             (10, _) => (b"connection", Kind::Connection),
             (12, _) => (b"content-type", Kind::ContentType),
             (13, _) => (b"authorization", Kind::Authorization),
+            (14, Some(b's' | b'S')) => (b"sec-fetch-site", Kind::SecFetchSite),
             (14, _) => (b"content-length", Kind::ContentLength),
             (16, _) => (b"proxy-connection", Kind::HopByHop),
             (17, _) => (b"transfer-encoding", Kind::TransferEncoding),
@@ -56,7 +60,9 @@ impl Kind {
     /// in a request for this proxy and not for Docker.
     pub(super) fn ends_here(self, message: Message) -> bool {
         match self {
-            Kind::ContentType | Kind::Expect | Kind::Other => false,
+            Kind::ContentType | Kind::Expect | Kind::Origin | Kind::SecFetchSite | Kind::Other => {
+                false
+            }
             Kind::Authorization | Kind::Host | Kind::ProxyAuthorization => {
                 message == Message::Request
             }
@@ -111,10 +117,14 @@ struct Options {
     upgrade: bool,
     /// Fields are named that concern this connection only.
     names: bool,
+    /// How many there are, empty ones included.
+    members: usize,
 }
 
 impl Options {
     fn add(&mut self, value: &[u8]) {
+        let commas = value.iter().filter(|&&byte| byte == b',').count();
+        self.members += commas + 1;
         for member in list_members(value) {
             match () {
                 () if member.eq_ignore_ascii_case(b"close") => self.close = true,
@@ -134,6 +144,11 @@ pub(super) struct Known<'b> {
     pub(super) expect: Once<'b>,
     /// The first.
     pub(super) content_type: Option<&'b [u8]>,
+    /// One of them says so, or may be read so by somebody.
+    pub(super) is_form: bool,
+    pub(super) origin: Once<'b>,
+    /// One of them says so.
+    pub(super) is_cross_site: bool,
     content_length: Once<'b>,
     transfer_encoding: Once<'b>,
     upgrade: Once<'b>,
@@ -148,6 +163,11 @@ impl<'b> Known<'b> {
             Kind::ContentLength => self.content_length.add(value),
             Kind::ContentType => {
                 self.content_type.get_or_insert(value);
+                self.is_form |= may_be_form(value);
+            }
+            Kind::Origin => self.origin.add(value),
+            Kind::SecFetchSite => {
+                self.is_cross_site |= value.eq_ignore_ascii_case(b"cross-site");
             }
             Kind::Expect => self.expect.add(value),
             Kind::Host => self.host.add(value),
@@ -206,13 +226,17 @@ impl<'b> Known<'b> {
 pub(super) fn read<'b>(
     mut reader: Reader<'b>,
     message: Message,
+    limits: HeadLimits,
 ) -> Result<(Known<'b>, Passing<'b>), HeadError> {
     let lines = reader.rest();
     let mut known = Known::default();
     let mut passing = Passing::new(lines, message);
     let mut start = 0;
-    for _ in 0..=MAX_FIELDS {
+    for _ in 0..=limits.fields {
         let Some(field) = reader.field()? else {
+            if known.connection.members > MAX_MEMBERS {
+                return Err(HeadError::Malformed("too many members of Connection"));
+            }
             passing.finish(known.connection.names);
             return match reader.rest() {
                 [] => Ok((known, passing)),
@@ -227,7 +251,15 @@ pub(super) fn read<'b>(
         }
         start = end;
     }
-    Err(HeadError::TooLarge)
+    Err(HeadError::TooLarge(limits))
+}
+
+/// Whether a `Content-Type` is `application/x-www-form-urlencoded` to a reader as lenient as Go's
+/// `mime.ParseMediaType`, which lower-cases beyond ASCII: whatever is not ASCII counts as well.
+fn may_be_form(value: &[u8]) -> bool {
+    const FORM: &[u8] = b"application/x-www-form-urlencoded";
+    let media_type = value.split(|&byte| byte == b';').next().unwrap_or_default();
+    media_type.trim_ascii().eq_ignore_ascii_case(FORM) || !media_type.is_ascii()
 }
 
 /// The members of a comma-separated list (RFC 9110 §5.6.1), empty ones left out.

@@ -26,14 +26,36 @@ pub use response::{Connection, ResponseHead};
 /// Bytes that a head may have: `X-Registry-Config` and `X-Registry-Auth` are long.
 pub const MAX_HEAD: usize = 64 * 1024;
 
-/// Fields that a head may have.
-const MAX_FIELDS: usize = 100;
+/// Fields that a head may have, where nobody says otherwise.
+pub const MAX_FIELDS: usize = 100;
+
+/// Members that the `Connection` fields of a head may have, empty ones included. Each is compared
+/// with each field; real ones have two or three.
+const MAX_MEMBERS: usize = 100;
+
+/// How large a head may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeadLimits {
+    /// Bytes, the empty line included; at most [`MAX_HEAD`].
+    pub bytes: usize,
+    /// Fields.
+    pub fields: usize,
+}
+
+impl Default for HeadLimits {
+    fn default() -> HeadLimits {
+        HeadLimits {
+            bytes: MAX_HEAD,
+            fields: MAX_FIELDS,
+        }
+    }
+}
 
 /// Why a head is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HeadError {
     /// The head has more bytes or fields than allowed: 431.
-    TooLarge,
+    TooLarge(HeadLimits),
     /// The head breaks the grammar or is ambiguous: 400.
     Malformed(&'static str),
     /// HTTP of a version that is not spoken here: 505.
@@ -45,9 +67,10 @@ pub enum HeadError {
 impl fmt::Display for HeadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            HeadError::TooLarge => write!(
+            HeadError::TooLarge(limits) => write!(
                 f,
-                "the head has more than {MAX_HEAD} bytes or {MAX_FIELDS} fields"
+                "the head has more than {} bytes or {} fields",
+                limits.bytes, limits.fields
             ),
             HeadError::Malformed(what) => f.write_str(what),
             HeadError::Version => f.write_str("only HTTP/1.0 and HTTP/1.1 are spoken here"),
@@ -62,9 +85,18 @@ impl std::error::Error for HeadError {}
 #[derive(Debug, Default)]
 pub struct HeadFinder {
     searched: usize,
+    limits: HeadLimits,
 }
 
 impl HeadFinder {
+    /// For a head within `limits`.
+    pub fn within(limits: HeadLimits) -> HeadFinder {
+        HeadFinder {
+            searched: 0,
+            limits,
+        }
+    }
+
     /// Whether no byte has been seen yet.
     pub fn is_fresh(&self) -> bool {
         self.searched == 0
@@ -83,8 +115,8 @@ impl HeadFinder {
             match input.get(..end) {
                 Some([.., b'\r', b'\n', b'\r', b'\n']) => {
                     self.searched = 0;
-                    return if end > MAX_HEAD {
-                        Err(HeadError::TooLarge)
+                    return if end > self.limits.bytes {
+                        Err(HeadError::TooLarge(self.limits))
                     } else {
                         Ok(Some(end))
                     };
@@ -94,8 +126,8 @@ impl HeadFinder {
             }
         }
         self.searched = input.len();
-        if input.len() >= MAX_HEAD {
-            return Err(HeadError::TooLarge);
+        if input.len() >= self.limits.bytes {
+            return Err(HeadError::TooLarge(self.limits));
         }
         Ok(None)
     }

@@ -79,28 +79,29 @@ impl<'b> Passing<'b> {
     }
 
     fn write_anew(&self, out: &mut HeadWriter<'_>) {
+        let named = self.named();
+        let is_named = |name: &[u8]| named.iter().any(|member| member.eq_ignore_ascii_case(name));
         let mut reader = Reader::at_line(self.lines);
         while let Ok(Some(field)) = reader.field() {
-            if !Kind::of(field.name).ends_here(self.message) && !self.is_named(field.name) {
+            if !Kind::of(field.name).ends_here(self.message) && !is_named(field.name) {
                 out.field(field.name, field.value);
             }
         }
     }
 
-    /// Whether `Connection` names a field, which thereby is for this connection only.
-    fn is_named(&self, name: &[u8]) -> bool {
-        if !self.names {
-            return false;
-        }
+    /// The fields that `Connection` names, which thereby are for this connection only; at most as
+    /// many as a head's [`MAX_MEMBERS`](super::MAX_MEMBERS).
+    fn named(&self) -> Vec<&[u8]> {
+        let mut named = Vec::new();
         let mut reader = Reader::at_line(self.lines);
-        while let Ok(Some(field)) = reader.field() {
-            if Kind::of(field.name) == Kind::Connection
-                && list_members(field.value).any(|member| member.eq_ignore_ascii_case(name))
-            {
-                return true;
+        while self.names
+            && let Ok(Some(field)) = reader.field()
+        {
+            if Kind::of(field.name) == Kind::Connection {
+                named.extend(list_members(field.value));
             }
         }
-        false
+        named
     }
 
     /// Whether the line is what [`HeadWriter::field`] would write of it.

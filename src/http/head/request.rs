@@ -1,9 +1,9 @@
 //! A request's head: parsed, and written for Docker.
 
-use super::fields::{self, Known, Message};
+use super::fields::{self, Known, Message, Once};
 use super::grammar::Reader;
 use super::passing::Passing;
-use super::{HeadError, HeadWriter, Version};
+use super::{HeadError, HeadLimits, HeadWriter, Version};
 use crate::buf::Buf;
 use crate::http::body::Framing;
 
@@ -25,20 +25,27 @@ pub struct RequestHead<'b> {
     pub upgrade: Option<&'b str>,
     /// The value of `Authorization`.
     pub authorization: Option<&'b [u8]>,
-    authority: &'b [u8],
+    /// The value of `Origin`; empty, as nobody's is, where there are several.
+    pub origin: Option<&'b [u8]>,
+    /// A browser says that a page of another site sends it (`Sec-Fetch-Site`).
+    pub is_cross_site: bool,
+    /// Its body would be read as a form, with fields as those of the query.
+    pub is_form: bool,
+    /// Whom the client believes to speak with: the target's authority, else `Host`.
+    pub authority: &'b [u8],
     passing: Passing<'b>,
     length: usize,
 }
 
 impl<'b> RequestHead<'b> {
-    /// Parses `head`, which [`HeadFinder`](super::HeadFinder) has measured.
+    /// Parses `head`, which [`HeadFinder`](super::HeadFinder) has measured within the same limits.
     ///
     /// # Errors
     /// The head is refused; see [`HeadError`] for the status that says so.
-    pub fn parse(head: &'b [u8]) -> Result<RequestHead<'b>, HeadError> {
+    pub fn parse(head: &'b [u8], limits: HeadLimits) -> Result<RequestHead<'b>, HeadError> {
         let mut reader = Reader::new(head);
         let line = reader.request_line()?;
-        let (known, passing) = fields::read(reader, Message::Request)?;
+        let (known, passing) = fields::read(reader, Message::Request, limits)?;
 
         let version = line.version;
         let host = known.host.value("more than one Host")?;
@@ -59,10 +66,22 @@ impl<'b> RequestHead<'b> {
             expects_continue: expects_continue(&known, version)?,
             upgrade,
             authorization: known.authorization.value("more than one Authorization")?,
+            origin: match known.origin {
+                Once::Absent => None,
+                Once::Value(value) => Some(value),
+                Once::Twice => Some(b""),
+            },
+            is_cross_site: known.is_cross_site,
+            is_form: known.is_form,
             authority: authority.or(host).unwrap_or(b"localhost"),
             passing,
             length: head.len(),
         })
+    }
+
+    /// Whether the method changes state (RFC 9110 §9.2.1: it is not a safe one).
+    pub fn changes_state(&self) -> bool {
+        !matches!(self.method, "GET" | "HEAD" | "OPTIONS" | "TRACE")
     }
 
     /// Writes the canonical form for Docker: origin form, HTTP/1.1, no field that ends here.

@@ -3,7 +3,7 @@
 use super::fields::{self, Message};
 use super::grammar::Reader;
 use super::passing::Passing;
-use super::{HeadError, HeadWriter, RequestHead};
+use super::{HeadError, HeadLimits, HeadWriter, RequestHead};
 use crate::buf::Buf;
 use crate::http::body::Framing;
 
@@ -35,7 +35,7 @@ impl<'b> ResponseHead<'b> {
     pub fn parse(head: &'b [u8], to_head: bool) -> Result<ResponseHead<'b>, HeadError> {
         let mut reader = Reader::new(head);
         let line = reader.status_line()?;
-        let (known, passing) = fields::read(reader, Message::Answer)?;
+        let (known, passing) = fields::read(reader, Message::Answer, HeadLimits::default())?;
         if line.status < 100 {
             return Err(HeadError::Malformed("bad status code"));
         }

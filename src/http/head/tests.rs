@@ -5,7 +5,7 @@ fn request(head: &str) -> Result<String, HeadError> {
         .find(head.as_bytes())?
         .expect("a whole head");
     assert_eq!(found, head.len());
-    let parsed = RequestHead::parse(head.as_bytes())?;
+    let parsed = RequestHead::parse(head.as_bytes(), HeadLimits::default())?;
     let mut out = Buf::new(MAX_HEAD * 2);
     parsed.write_canonical(&mut out);
     assert!(
@@ -64,7 +64,10 @@ fn finds_the_end_of_a_head() {
         assert!(matches!(found, Err(HeadError::Malformed(_))), "{bare:?}");
     }
     let long = [&b"GET / HTTP/1.1\r\nA: "[..], &vec![b'x'; MAX_HEAD]].concat();
-    assert_eq!(HeadFinder::default().find(&long), Err(HeadError::TooLarge));
+    assert_eq!(
+        HeadFinder::default().find(&long),
+        Err(HeadError::TooLarge(HeadLimits::default()))
+    );
 }
 
 #[test]
@@ -200,7 +203,71 @@ fn ambiguous_and_malformed_requests_are_refused() {
         assert_eq!(outcome, Err(HeadError::Version), "{version}");
     }
     let many = "A: b\r\n".repeat(MAX_FIELDS + 1);
-    assert_eq!(request(&with(many.trim_end())), Err(HeadError::TooLarge));
+    assert_eq!(
+        request(&with(many.trim_end())),
+        Err(HeadError::TooLarge(HeadLimits::default()))
+    );
+}
+
+#[test]
+fn limits_are_those_that_are_given() {
+    let limits = HeadLimits {
+        bytes: 100,
+        fields: 3,
+    };
+    let find = |input: &[u8]| HeadFinder::within(limits).find(input);
+    let head = |fields: usize, length: usize| {
+        let plain = format!(
+            "GET /{{}} HTTP/1.1\r\nHost: a\r\n{}\r\n",
+            "A: b\r\n".repeat(fields)
+        );
+        let path = "x".repeat(length.saturating_sub(plain.len() - 2));
+        plain.replace("{}", &path)
+    };
+    assert_eq!(find(head(0, 100).as_bytes()), Ok(Some(100)));
+    let refused = HeadError::TooLarge(limits);
+    assert_eq!(find(head(0, 101).as_bytes()), Err(refused));
+    assert_eq!(find(&head(0, 200).as_bytes()[..100]), Err(refused));
+    assert!(RequestHead::parse(head(2, 0).as_bytes(), limits).is_ok());
+    let long = head(3, 0);
+    let parsed = RequestHead::parse(long.as_bytes(), limits);
+    assert_eq!(parsed.err(), Some(refused));
+    assert_eq!(
+        refused.to_string(),
+        "the head has more than 100 bytes or 3 fields"
+    );
+}
+
+/// A request with these fields.
+fn bearing(fields: &str) -> String {
+    format!("GET / HTTP/1.1\r\nHost: a\r\n{fields}\r\n\r\n")
+}
+
+#[test]
+fn connection_has_a_hundred_members_and_not_more() {
+    let of = |members: &str| request(&bearing(&format!("A: b\r\nConnection: {members}")));
+    let refused = Err(HeadError::Malformed("too many members of Connection"));
+    assert!(of(&"a,".repeat(MAX_MEMBERS - 1)).is_ok_and(|head| !head.contains("A: b")));
+    assert_eq!(of(&"a,".repeat(MAX_MEMBERS)), refused);
+    assert_eq!(
+        of(&",".repeat(MAX_MEMBERS)),
+        refused,
+        "empty ones cost as much"
+    );
+    // Over all fields, and with the 32,000 that a head has room for.
+    let halves = "a,".repeat(MAX_MEMBERS / 2);
+    assert_eq!(of(&format!("{halves}\r\nConnection: {halves}")), refused);
+    assert_eq!(of(&"a,".repeat(32_000)), refused);
+}
+
+#[test]
+fn what_connection_names_stays_here_however_it_is_spelled() {
+    let fields = "A: 1\r\nB:  2\r\nConnection: x, b\r\nX: 3\r\nconnection: C\r\nc: 4\r\nD: 5";
+    let head = request(&bearing(fields)).unwrap();
+    assert!(head.contains("\r\nA: 1\r\nD: 5\r\n"), "{head}");
+    for line in ["B:", "X:", "c:", "onnection:"] {
+        assert!(!head.contains(line), "{head}");
+    }
 }
 
 #[test]

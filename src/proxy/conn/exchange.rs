@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::auth::Verdict;
 use crate::http::head::{RequestHead, Version};
 
 /// One finished exchange, for the access log.
@@ -10,6 +11,8 @@ use crate::http::head::{RequestHead, Version};
 pub struct Access {
     /// Who asked, once known.
     pub user: Option<Arc<str>>,
+    /// Why it was turned away, if it was.
+    pub refusal: Option<Verdict>,
     /// Method and target; `-` where no head could be read.
     pub line: Box<str>,
     /// Whether the method changes state (RFC 9110 §9.2.1: it is not a safe one).
@@ -27,6 +30,7 @@ pub struct Access {
 /// What is known of the request at hand, as its answer needs it.
 pub(super) struct Exchange {
     pub(super) user: Option<Arc<str>>,
+    pub(super) refusal: Option<Verdict>,
     pub(super) line: Option<Box<str>>,
     pub(super) changes_state: bool,
     pub(super) is_head: bool,
@@ -45,7 +49,7 @@ pub(super) struct Exchange {
 impl Exchange {
     pub(super) fn new(head: &RequestHead<'_>, now: Instant) -> Exchange {
         Exchange {
-            changes_state: !matches!(head.method, "GET" | "HEAD" | "OPTIONS" | "TRACE"),
+            changes_state: head.changes_state(),
             is_head: head.method == "HEAD",
             version: head.version,
             keep_alive: head.keep_alive,
@@ -60,6 +64,7 @@ impl Exchange {
     pub(super) fn unread(now: Instant) -> Exchange {
         Exchange {
             user: None,
+            refusal: None,
             line: None,
             changes_state: false,
             is_head: false,
@@ -82,6 +87,7 @@ impl Exchange {
         }
         Some(Access {
             user: self.user,
+            refusal: self.refusal,
             line: self.line.unwrap_or_else(|| "-".into()),
             changes_state: self.changes_state,
             status: self.status,

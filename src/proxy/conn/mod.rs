@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 
 use crate::buf::{Buf, CHUNK};
 use crate::http::body::{Body, Coding, Framing};
-use crate::http::head::{HeadFinder, MAX_HEAD, RequestHead, Version};
+use crate::http::head::{HeadFinder, HeadLimits, MAX_HEAD, RequestHead, Version};
 mod down;
 mod exchange;
 mod up;
@@ -52,6 +52,15 @@ pub struct Times {
     pub connect: Duration,
     /// That a connection to Docker is kept for the next request.
     pub docker_idle: Duration,
+}
+
+/// How large, and how many, a connection's requests may be.
+#[derive(Clone, Copy, Debug)]
+pub struct Sizes {
+    /// A request's head.
+    pub head: HeadLimits,
+    /// Requests until the connection is closed with the answer to the last.
+    pub requests: u32,
 }
 
 /// How long a client that came just before the agent is to stop may wait with its request.
@@ -142,6 +151,9 @@ pub struct Conn {
     /// Finished exchanges that the shell has not yet asked for, at most [`MAX_FINISHED`].
     finished: VecDeque<Access>,
     times: Times,
+    sizes: Sizes,
+    /// Requests so far.
+    requests: u32,
     /// Log safe methods too; otherwise their lines are not even made.
     log_reads: bool,
     draining: bool,
@@ -159,9 +171,9 @@ pub struct Conn {
 
 impl Conn {
     /// A connection made at `now`, whose handshake is still to come.
-    pub fn new(times: Times, log_reads: bool, now: Instant) -> Conn {
+    pub fn new(times: Times, sizes: Sizes, log_reads: bool, now: Instant) -> Conn {
         Conn {
-            up: Up::Head(HeadFinder::default()),
+            up: Up::Head(HeadFinder::within(sizes.head)),
             down: Down::Idle,
             upstream: Upstream::None,
             exchange: None,
@@ -169,6 +181,8 @@ impl Conn {
             to_client: Buf::new(RequestHead::canonical_bound(MAX_HEAD) + CHUNK),
             finished: VecDeque::new(),
             times,
+            sizes,
+            requests: 0,
             log_reads,
             draining: false,
             client_done: false,
@@ -201,7 +215,7 @@ impl Conn {
             self.close(Close::Finished("the last answer is given"));
         } else {
             self.finish_exchange();
-            self.up = Up::Head(HeadFinder::default());
+            self.up = Up::Head(HeadFinder::within(self.sizes.head));
             self.down = Down::Idle;
             self.since = now;
         }
@@ -225,6 +239,7 @@ impl Conn {
         self.last_answer
             || self.draining
             || self.client_done
+            || self.requests >= self.sizes.requests
             || self.finished.len() + 1 >= MAX_FINISHED
     }
 

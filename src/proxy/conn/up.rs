@@ -98,7 +98,7 @@ impl Conn {
             Err(error) => return self.refuse_head(error, now),
         };
         let head = input.get(..length).unwrap_or_default();
-        match RequestHead::parse(head) {
+        match RequestHead::parse(head, self.sizes.head) {
             Ok(head) => self.take_request(&head, judge, now),
             Err(error) => {
                 self.refuse_head(error, now);
@@ -109,7 +109,7 @@ impl Conn {
 
     fn refuse_head(&mut self, error: HeadError, now: Instant) -> usize {
         let status = match error {
-            HeadError::TooLarge => 431,
+            HeadError::TooLarge(_) => 431,
             HeadError::Malformed(_) => 400,
             HeadError::Version => 505,
             HeadError::Expectation => 417,
@@ -124,6 +124,7 @@ impl Conn {
 
     fn take_request(&mut self, head: &RequestHead<'_>, judge: Judge<'_>, now: Instant) {
         self.first = false;
+        self.requests = self.requests.saturating_add(1);
         let verdict = judge(head);
         let mut exchange = Exchange::new(head, now);
         let passes = matches!(verdict, Some(Verdict::Allowed(_)));
@@ -150,7 +151,15 @@ impl Conn {
     }
 
     fn turn_away(&mut self, verdict: &Verdict, framing: Framing, now: Instant) {
+        if let Some(exchange) = &mut self.exchange {
+            exchange.refusal = Some(verdict.clone());
+            if let Verdict::Forbidden { user, .. } = verdict {
+                exchange.user = user.clone();
+            }
+        }
         let refusal = match verdict {
+            Verdict::Forbidden { why, .. } => Reply::new(403, format!("haven-agent: {why}")),
+            Verdict::Delayed(wait) => Reply::delayed(*wait),
             Verdict::Overloaded => Reply::new(
                 503,
                 "haven-agent: too many passwords are waiting to be verified; try again in a moment",

@@ -26,7 +26,7 @@ use rustls::server::UnbufferedServerConnection;
 use crate::auth::Verdict;
 use crate::buf::{BATCH, Buf, CHUNK};
 use crate::http::head::MAX_HEAD;
-use crate::proxy::conn::{Conn, Judge, Times};
+use crate::proxy::conn::{Conn, Judge, Sizes, Times};
 use crate::proxy::upstream::Upstream;
 use crate::sys::epoll::{Event, Interest, Poller, Token};
 use crate::sys::socket::Socket;
@@ -59,6 +59,8 @@ pub struct Context<'a> {
     pub now: Instant,
     /// The bounds in time.
     pub times: Times,
+    /// Those in size.
+    pub sizes: Sizes,
     /// Whether safe methods are logged as well.
     pub log_reads: bool,
 }
@@ -136,7 +138,7 @@ impl Session {
             sealed_in: Buf::new(MAX_SEALED_IN),
             opened_in: Buf::new(MAX_HEAD + MAX_SEALED_IN),
             sealed_out: Buf::new(MAX_SEALED_OUT),
-            conn: Conn::new(cx.times, cx.log_reads, cx.now),
+            conn: Conn::new(cx.times, cx.sizes, cx.log_reads, cx.now),
             docker: None,
             docker_in: Buf::new(MAX_HEAD + CHUNK),
             docker_token: tokens.1,

@@ -2,7 +2,7 @@
 
 use super::super::MAX_FINISHED;
 use super::case::*;
-use super::shell::{Dial, HEAD, Pace, Shell};
+use super::shell::{Dial, HEAD, Pace, REQUESTS, Shell};
 use crate::http::head::MAX_HEAD;
 
 fn get(path: &str) -> String {
@@ -74,6 +74,45 @@ fn nothing_is_forwarded_before_its_verdict() {
         .ends(End::Finished)
         .logs(&["- POST /a 503 0/0"])
         .check();
+}
+
+#[test]
+fn who_may_not_yet_or_not_at_all_is_told_so() {
+    let of = |who: &str| format!("GET /a HTTP/1.1\r\nHost: n\r\nAuthorization: {who}\r\n\r\n");
+    let text = "haven-agent: too many passwords from this address were wrong, or wait: try again \
+                in 2 s";
+    let delayed = local("429 Too Many Requests", text, false)
+        .replace("Content-Type", "Retry-After: 2\r\nContent-Type");
+    let text = "haven-agent: from a page of another site";
+    case()
+        .client(of("guess"))
+        .client(of("page"))
+        .client(get("/b"))
+        .docker(HI)
+        .sees(seen("/b"))
+        .answers(delayed)
+        .answers(local("403 Forbidden", text, false))
+        .answers(HI)
+        .logs(&[
+            "- GET /a 429 0/0",
+            "ann GET /a 403 0/0",
+            "ann GET /b 200 0/2",
+        ])
+        .check();
+}
+
+#[test]
+fn after_so_many_requests_a_connection_is_closed() {
+    let mut case = case();
+    for number in 1..=REQUESTS {
+        let last = number == REQUESTS;
+        case = case
+            .client(get("/a"))
+            .docker(HI)
+            .answers(if last { HI_LAST } else { HI });
+    }
+    let all = seen("/a").repeat(REQUESTS as usize);
+    case.sees(all).ends(End::Finished).check();
 }
 
 #[test]

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::super::{Close, Conn, Down, Times, Up};
+use super::super::{Close, Conn, Down, Sizes, Times, Up};
 use crate::auth::Verdict;
 use crate::buf::{Buf, CHUNK};
-use crate::http::head::{MAX_HEAD, RequestHead};
+use crate::http::head::{HeadLimits, MAX_FIELDS, MAX_HEAD, RequestHead};
 use crate::proxy::reply::Reply;
 
 /// Turns that bring nothing to rest are a spin.
@@ -27,6 +27,17 @@ const TIMES: Times = Times {
     idle: IDLE,
     connect: CONNECT,
     docker_idle: DOCKER_IDLE,
+};
+
+/// More than the other cases make.
+pub(super) const REQUESTS: u32 = 70;
+
+const SIZES: Sizes = Sizes {
+    head: HeadLimits {
+        bytes: MAX_HEAD,
+        fields: MAX_FIELDS,
+    },
+    requests: REQUESTS,
 };
 
 /// How many bytes one read and one write move.
@@ -82,6 +93,11 @@ impl Judging {
         match head.authorization {
             Some(b"good") => Some(allowed()),
             Some(b"busy") => Some(Verdict::Overloaded),
+            Some(b"guess") => Some(Verdict::Delayed(Duration::from_millis(1500))),
+            Some(b"page") => Some(Verdict::Forbidden {
+                user: Some(Arc::from("ann")),
+                why: "from a page of another site",
+            }),
             Some(b"slow") => {
                 self.pending = true;
                 None
@@ -129,7 +145,7 @@ impl Shell {
     pub(super) fn new(pace: Pace, log_reads: bool) -> Shell {
         let now = Instant::now();
         Shell {
-            conn: Conn::new(TIMES, log_reads, now),
+            conn: Conn::new(TIMES, SIZES, log_reads, now),
             now,
             pace,
             dial: Dial::AtOnce,
