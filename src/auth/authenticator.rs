@@ -26,7 +26,7 @@ pub const MAX_WAITING: usize = 1024;
 const STACK_SIZE: usize = 128 * 1024;
 
 /// The name that a verdict carries where authentication is off, as access logs write nobody.
-const NOBODY: &str = "-";
+pub const NOBODY: &str = "-";
 
 /// What becomes of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -12,7 +12,7 @@ mod basic;
 mod remembered;
 mod users;
 
-pub use authenticator::{Authenticator, MAX_QUEUED, MAX_WAITING, Reply, Verdict};
+pub use authenticator::{Authenticator, MAX_QUEUED, MAX_WAITING, NOBODY, Reply, Verdict};
 pub use basic::MAX_AUTHORIZATION;
 pub use users::{
     DEFAULT_PASSWORD_HASH, DEFAULT_USER, HashError, MAX_COST, PasswordError, Users, hash_password,

@@ -17,6 +17,7 @@ use rustls::ServerConfig;
 
 use crate::auth::Authenticator;
 use crate::config::{Config, Limits};
+use crate::policy::Policies;
 use crate::proxy::conn::Times;
 use crate::proxy::mailbox::{Mailbox, Message};
 use crate::proxy::supervisor::Supervisor;
@@ -53,6 +54,8 @@ pub struct Shared {
     pub tls: Option<Arc<ServerConfig>>,
     /// Who may pass.
     pub auth: Arc<Authenticator>,
+    /// What each user may do.
+    pub policies: Arc<Policies>,
     /// Where Docker is.
     pub upstream: Arc<Upstream>,
     /// The bounds.
@@ -168,6 +171,7 @@ impl Proxy {
         let shared = Arc::new(Shared {
             tls,
             auth,
+            policies: Arc::clone(&config.policies),
             upstream: Upstream::start(config.docker.clone()).map_err(ProxyError::Start)?,
             limits: config.limits.clone(),
             times: times(&config.limits),

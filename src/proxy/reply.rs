@@ -76,6 +76,7 @@ fn reason(status: u16) -> &'static str {
     match status {
         400 => "Bad Request",
         401 => "Unauthorized",
+        403 => "Forbidden",
         408 => "Request Timeout",
         417 => "Expectation Failed",
         431 => "Request Header Fields Too Large",

@@ -316,6 +316,7 @@ impl Worker {
             poller: &self.poller,
             upstream: &self.shared.upstream,
             judge: &mut judge,
+            policies: &self.shared.policies,
             now: self.now,
             times: self.shared.times,
             log_reads: self.shared.log_reads,
@@ -412,21 +413,25 @@ impl Worker {
     }
 }
 
-/// What changes state is told at INFO, reads at DEBUG, denials as warnings.
+/// What changes state is told at INFO, reads at DEBUG, denials as warnings; behind it the rule by which
+/// it was let through or not. This is the audit's record.
 fn log_access(peer: IpAddr, access: &Access, now: Instant) {
     let level = match access.status {
         401 | 403 | 429 => ::log::Level::Warn,
+        _ if access.denied => ::log::Level::Warn,
         _ if access.changes_state => ::log::Level::Info,
         _ => ::log::Level::Debug,
     };
     ::log::log!(
         level,
-        "{peer} {} \"{}\" {} {}/{} bytes {} ms",
+        "{peer} {} \"{}\" {} {}/{} bytes {} ms{}{}",
         access.user.as_deref().unwrap_or("-"),
         access.line,
         access.status,
         access.bytes_up,
         access.bytes_down,
         now.saturating_duration_since(access.started).as_millis(),
+        if access.by.is_some() { ", " } else { "" },
+        access.by.as_deref().unwrap_or_default(),
     );
 }

@@ -65,10 +65,11 @@ impl<'b> RequestHead<'b> {
         })
     }
 
-    /// Writes the canonical form for Docker: origin form, HTTP/1.1, no field that ends here.
-    pub fn write_canonical(&self, out: &mut Buf) {
+    /// Writes the canonical form for Docker: origin form, HTTP/1.1, no field that ends here. `path` and
+    /// `query` (with its `?`) stand for the target and are together no longer than it.
+    pub fn write_canonical(&self, path: &str, query: &str, out: &mut Buf) {
         HeadWriter::append(out, RequestHead::canonical_bound(self.length), |out| {
-            out.text(self.method).text(" ").text(self.target);
+            out.text(self.method).text(" ").text(path).text(query);
             out.text(" HTTP/1.1\r\nHost: ")
                 .bytes(self.authority)
                 .text("\r\n");

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::http::head::{RequestHead, Version};
+use crate::policy::Target;
 
 /// One finished exchange, for the access log.
 #[derive(Debug)]
@@ -12,6 +13,10 @@ pub struct Access {
     pub user: Option<Arc<str>>,
     /// Method and target; `-` where no head could be read.
     pub line: Box<str>,
+    /// What decided that it may pass or not, once that was decided: policy, rule and place.
+    pub by: Option<Arc<str>>,
+    /// Whether it was refused, by its form or its user's policy.
+    pub denied: bool,
     /// Whether the method changes state (RFC 9110 §9.2.1: it is not a safe one).
     pub changes_state: bool,
     /// The answer's status, 0 where none came.
@@ -28,6 +33,8 @@ pub struct Access {
 pub(super) struct Exchange {
     pub(super) user: Option<Arc<str>>,
     pub(super) line: Option<Box<str>>,
+    pub(super) by: Option<Arc<str>>,
+    pub(super) denied: bool,
     pub(super) changes_state: bool,
     pub(super) is_head: bool,
     pub(super) version: Version,
@@ -43,15 +50,15 @@ pub(super) struct Exchange {
 }
 
 impl Exchange {
-    pub(super) fn new(head: &RequestHead<'_>, now: Instant) -> Exchange {
+    pub(super) fn new(head: &RequestHead<'_>, target: &Target<'_>, now: Instant) -> Exchange {
         Exchange {
-            changes_state: !matches!(head.method, "GET" | "HEAD" | "OPTIONS" | "TRACE"),
+            changes_state: changes_state(head.method),
             is_head: head.method == "HEAD",
             version: head.version,
             keep_alive: head.keep_alive,
             awaits_continue: head.expects_continue,
             offers_upgrade: head.upgrade.is_some(),
-            hijacks: head.method == "POST" && is_stream_endpoint(head.target),
+            hijacks: head.method == "POST" && is_stream_endpoint(target),
             ..Exchange::unread(now)
         }
     }
@@ -61,6 +68,8 @@ impl Exchange {
         Exchange {
             user: None,
             line: None,
+            by: None,
+            denied: false,
             changes_state: false,
             is_head: false,
             version: Version::Http11,
@@ -75,6 +84,17 @@ impl Exchange {
         }
     }
 
+    /// For a head whose target is refused.
+    pub(super) fn unfit(head: &RequestHead<'_>, now: Instant) -> Exchange {
+        Exchange {
+            line: Some(access_line(head.method, head.target)),
+            denied: true,
+            changes_state: changes_state(head.method),
+            is_head: head.method == "HEAD",
+            ..Exchange::unread(now)
+        }
+    }
+
     /// `None` for a read that nobody wants logged.
     pub(super) fn into_access(self) -> Option<Access> {
         if self.line.is_none() && self.user.is_some() {
@@ -83,6 +103,8 @@ impl Exchange {
         Some(Access {
             user: self.user,
             line: self.line.unwrap_or_else(|| "-".into()),
+            by: self.by,
+            denied: self.denied,
             changes_state: self.changes_state,
             status: self.status,
             bytes_up: self.bytes_up,
@@ -92,12 +114,25 @@ impl Exchange {
     }
 }
 
+/// RFC 9110 §9.2.1.
+fn changes_state(method: &str) -> bool {
+    !matches!(method, "GET" | "HEAD" | "OPTIONS" | "TRACE")
+}
+
+/// Method and path. A query may carry secrets (`buildargs` of a build): it is shown to be there, no
+/// more.
+pub(super) fn access_line(method: &str, target: &str) -> Box<str> {
+    let (path, query) = match target.split_once('?') {
+        Some((path, _)) => (path, "?..."),
+        None => (target, ""),
+    };
+    [method, " ", path, query].concat().into()
+}
+
 /// `POST /containers/{id}/attach` and `POST /exec/{id}/start`, with or without a version prefix:
 /// the endpoints that Docker answers with a raw stream on the same connection.
-fn is_stream_endpoint(target: &str) -> bool {
-    let path = target.split('?').next().unwrap_or_default();
-    let mut segments = path.split('/').skip(1).peekable();
-    segments.next_if(|segment| segment.starts_with('v'));
+fn is_stream_endpoint(target: &Target<'_>) -> bool {
+    let mut segments = target.segments();
     let words = (
         segments.next(),
         segments.next(),
