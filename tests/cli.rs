@@ -158,6 +158,8 @@ fn every_option_takes_effect_in_each_of_its_forms() {
                     "listen" => ":0".to_string(),
                     "names" => "a.example".to_string(),
                     "users" => file(&format!("u:{HASH}\n")),
+                    "policy" => "admin:monitor".to_string(),
+                    "policies" => file("[own]\nallow GET /info\n"),
                     "admin-password-file" => file(HASH),
                     "config" => file(""),
                     _ => file("x\n"),
