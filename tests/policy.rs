@@ -476,3 +476,27 @@ fn a_policy_that_would_open_what_is_not_judged_starts_nothing() {
         )
     );
 }
+
+#[test]
+fn the_readmes_policy_is_one() {
+    let readme = include_str!("../README.md");
+    let sample = readme.split("```ini\n[deploy]\n").nth(1).unwrap();
+    let sample = sample.split("```").next().unwrap();
+    let house = House::new();
+    fs::write(house.dir.join("rules.ini"), format!("[deploy]\n{sample}")).unwrap();
+    let explain = |method, path| house.policy(&["explain", "deployer", method, path]);
+    explain("POST", "/v1.41/containers/web/restart").ok();
+    let denied = explain("POST", "/v1.41/containers/web/stop");
+    assert_eq!(denied.code, Some(1));
+    let (_, shown) = readme
+        .split_once("$ haven-agent policy explain bob POST")
+        .unwrap();
+    let shown = shown.split("```").next().unwrap().lines().skip(1);
+    let shown: Vec<&str> = shown.filter(|line| !line.starts_with("to: ")).collect();
+    let said = denied.out();
+    let said: Vec<&str> = said
+        .lines()
+        .filter(|line| !line.starts_with("to: "))
+        .collect();
+    assert_eq!(said, shown);
+}

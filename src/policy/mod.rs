@@ -30,10 +30,9 @@ mod rule;
 #[cfg(test)]
 mod tests;
 
-pub use path::{Target, TargetError};
-pub use rule::Rule;
-
 use file::Section;
+pub use path::{Target, TargetError};
+use rule::Rule;
 
 /// May do anything.
 pub const FULL: &str = "full";
@@ -74,7 +73,7 @@ pub struct Ruling {
 
 /// A policy with its name.
 #[derive(Debug)]
-pub struct Policy {
+struct Policy {
     name: Arc<str>,
     /// Policy and place of what no rule matches.
     default: Arc<str>,
