@@ -19,6 +19,7 @@
 //! | 1 | [`metrics`] | CPU, memory, disks and network from `/proc`, `/sys` and `statvfs` |
 //! | 2 | [`auth`] | users, Basic credentials, bcrypt |
 //! | 2 | [`docker`] | what the agent itself asks of Docker |
+//! | 2 | [`policy`] | what a user may do: canonical paths, rules, verdicts |
 //! | 2 | [`tls`] | certificates: what the server shows, what a client trusts |
 //! | 3 | [`config`] | command line, environment and INI files, after one table of options |
 //! | 3–4 | [`proxy`] | a connection as two machines without I/O; the event loop around them |
@@ -39,6 +40,7 @@ pub mod docker;
 pub mod http;
 pub mod log;
 pub mod metrics;
+pub mod policy;
 pub mod proxy;
 pub mod report;
 pub mod secret;

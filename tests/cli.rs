@@ -162,6 +162,8 @@ fn every_option_takes_effect_in_each_of_its_forms() {
                     "allow-from" => "10.0.0.0/8".to_string(),
                     "allow-origin" => "https://ui".to_string(),
                     "users" => file(&format!("u:{HASH}\n")),
+                    "policy" => "admin:monitor".to_string(),
+                    "policies" => file("[own]\nallow GET /info\n"),
                     "admin-password-file" => file(HASH),
                     "config" => file(""),
                     _ => file("x\n"),
@@ -271,7 +273,7 @@ fn mistakes_are_one_line_and_status_2() {
         ),
         (
             &["start"],
-            "unknown command `start`: one of daemon, root-cert, report, check, hash-password (see --help)",
+            "unknown command `start`: one of daemon, root-cert, report, check, hash-password, policy (see --help)",
         ),
         (
             &["-t", "soon"],

@@ -120,6 +120,14 @@ impl Users {
         self.built_in
     }
 
+    /// Whether requests may come in this name: [`NOBODY`](super::NOBODY) while authentication is off.
+    pub fn has(&self, name: &str) -> bool {
+        match self.is_open() {
+            true => name == super::NOBODY,
+            false => self.find(name).is_some(),
+        }
+    }
+
     /// The user's name, shared, and hash.
     pub(super) fn find(&self, name: &str) -> Option<(&Arc<str>, &str)> {
         let user = self.entries.iter().find(|user| &*user.name == name)?;

@@ -3,6 +3,7 @@
 mod check;
 mod daemon;
 mod hash_password;
+mod policy;
 
 use crate::config::{self, Command, Config, ConfigError, Request};
 use crate::log::Sink;
@@ -111,6 +112,7 @@ pub fn run(request: Request, wiped: bool) -> Result<ExitCode, Failure> {
         Command::Report => report(&config),
         Command::RootCert => root_cert(&config),
         Command::HashPassword => hash_password::run(),
+        Command::Policy => policy::run(&config),
     }
 }
 

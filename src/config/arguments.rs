@@ -16,7 +16,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::sync::LazyLock;
 
 /// The commands by name.
-pub const COMMANDS: [(&str, Command, &str); 5] = [
+pub const COMMANDS: [(&str, Command, &str); 6] = [
     (
         "daemon",
         Command::Daemon,
@@ -42,6 +42,12 @@ pub const COMMANDS: [(&str, Command, &str); 5] = [
         Command::HashPassword,
         "make the bcrypt hash of the password on standard input",
     ),
+    (
+        "policy",
+        Command::Policy,
+        "`policy show NAME` prints a policy's rules; `policy explain USER METHOD PATH` says whether \
+         a request is allowed and by which rule, and ends with status 0 or 1",
+    ),
 ];
 
 /// What a command line asks for.
@@ -51,8 +57,9 @@ pub enum CommandLine {
     Help,
     /// The version.
     Version,
-    /// A command, with the settings given: option, origin, by its Spring name, text.
-    Run(Command, Vec<(Id, Origin, bool, String)>),
+    /// A command, the words behind it, and the settings given: option, origin, by its Spring name,
+    /// text.
+    Run(Command, Vec<String>, Vec<(Id, Origin, bool, String)>),
 }
 
 /// The flags without a value, as they are written in the plain form.
@@ -95,7 +102,8 @@ pub fn parse(arguments: &[OsString]) -> Result<CommandLine, ConfigError> {
         let value = verbosity.min(MAX_LOG_LEVEL).to_string();
         flags.push((Id::LogLevel, Origin::Flag(spelled), false, value));
     }
-    Ok(CommandLine::Run(command(left.finish())?, flags))
+    let (command, operands) = command(left.finish())?;
+    Ok(CommandLine::Run(command, operands, flags))
 }
 
 fn usage<T>(problem: String) -> Result<T, ConfigError> {
@@ -115,20 +123,23 @@ fn setting(option: &Opt, given: &[u8]) -> Result<(Id, Origin, bool, String), Con
     Ok((option.id, origin, spring, value))
 }
 
-/// The command among what is `left` of the plain form: words, and what is wrong.
-fn command(left: Vec<OsString>) -> Result<Command, ConfigError> {
+/// The command among what is `left` of the plain form, with the words behind it: words, and what is
+/// wrong.
+fn command(left: Vec<OsString>) -> Result<(Command, Vec<String>), ConfigError> {
     let mut command = None;
+    let mut operands = Vec::new();
     for part in left {
         let text = part.to_string_lossy();
         let Some(word) = text.strip_prefix(char::from(WORD)) else {
             return usage(text.into_owned());
         };
-        if command.is_some() {
-            return usage(format!("unexpected argument `{}`", word.escape_debug()));
+        match command {
+            None => command = Some(named(word)?),
+            Some(Command::Policy) => operands.push(word.to_string()),
+            Some(_) => return usage(format!("unexpected argument `{}`", word.escape_debug())),
         }
-        command = Some(named(word)?);
     }
-    Ok(command.unwrap_or(Command::Daemon))
+    Ok((command.unwrap_or(Command::Daemon), operands))
 }
 
 fn named(word: &str) -> Result<Command, ConfigError> {
@@ -286,7 +297,7 @@ mod tests {
 
     fn run(line: &[&str]) -> (Command, Vec<(Id, String)>) {
         match parse(&args(line)).unwrap() {
-            CommandLine::Run(command, flags) => {
+            CommandLine::Run(command, _, flags) => {
                 let flags = flags.into_iter().map(|(id, _, _, value)| (id, value));
                 (command, flags.collect())
             }
@@ -367,7 +378,7 @@ mod tests {
             (
                 &["frobnicate"],
                 "unknown command `frobnicate`: one of daemon, root-cert, report, check, \
-                 hash-password (see --help)",
+                 hash-password, policy (see --help)",
             ),
         ] {
             assert_eq!(error(line), message);

@@ -3,6 +3,7 @@
 use super::error::ConfigError;
 use super::raw::{self, Setting};
 use crate::auth;
+use crate::policy::Policies;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -11,6 +12,8 @@ use std::path::{Path, PathBuf};
 const MAX_SECRET_FILE: usize = 16 * 1024;
 /// The largest file of users, in bytes.
 const MAX_USERS_FILE: usize = 1024 * 1024;
+/// The largest file of policies, in bytes.
+const MAX_POLICIES_FILE: usize = 256 * 1024;
 
 /// The one line of a file that holds a secret. Warns where everybody may read it.
 pub fn secret_line(setting: &Setting, warnings: &mut Vec<String>) -> Result<String, ConfigError> {
@@ -40,6 +43,16 @@ pub fn users(setting: &Setting) -> Result<Vec<(String, String)>, ConfigError> {
     let (text, _) = read(setting, &path, MAX_USERS_FILE)?;
     auth::parse_htpasswd(&text).map_err(|(line, error)| {
         ConfigError::Content(setting.origin.clone(), path, line, error.to_string())
+    })
+}
+
+/// Adds the policies of a file.
+pub fn policies(setting: &Setting, policies: &mut Policies) -> Result<(), ConfigError> {
+    let path = PathBuf::from(&setting.value);
+    let (text, _) = read(setting, &path, MAX_POLICIES_FILE)?;
+    let place = path.display().to_string();
+    policies.add(&text, &place).map_err(|(line, problem)| {
+        ConfigError::Content(setting.origin.clone(), path, line, problem)
     })
 }
 

@@ -23,6 +23,7 @@ pub use raw::Surroundings;
 
 use crate::auth::Users;
 use crate::docker::Endpoint;
+use crate::policy::Policies;
 use crate::secret::Secret;
 use crate::source::Network;
 use crate::tls;
@@ -32,6 +33,7 @@ use raw::RawConfig;
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What the program shall do.
@@ -47,6 +49,8 @@ pub enum Command {
     Check,
     /// Make a bcrypt hash of the password on standard input.
     HashPassword,
+    /// Show a policy, or what it says to a request.
+    Policy,
 }
 
 /// Everything that is decided before the agent starts.
@@ -54,6 +58,8 @@ pub enum Command {
 pub struct Config {
     /// What to do.
     pub command: Command,
+    /// The words behind the command, of which only [`Command::Policy`] takes any.
+    pub operands: Vec<String>,
     /// What is logged.
     pub level: LevelFilter,
     /// Where the host's root directory is mounted.
@@ -87,6 +93,8 @@ pub struct Config {
     pub allow_from: Vec<Network>,
     /// The origins besides the node's own whose pages may change something, in lower case.
     pub allow_origin: Vec<String>,
+    /// What they may do.
+    pub policies: Arc<Policies>,
     /// The proxy's bounds.
     pub limits: Limits,
     /// Whether the agent exits when its Docker socket was replaced on the host and the mounted one is dead.
@@ -168,10 +176,11 @@ pub fn read(around: &Surroundings) -> Result<Request, ConfigError> {
     match arguments::parse(&around.arguments)? {
         CommandLine::Help => Ok(Request::Help),
         CommandLine::Version => Ok(Request::Version),
-        CommandLine::Run(Command::HashPassword, _) => Ok(Request::HashPassword),
-        CommandLine::Run(command, flags) => {
+        CommandLine::Run(Command::HashPassword, ..) => Ok(Request::HashPassword),
+        CommandLine::Run(command, operands, flags) => {
             let raw = RawConfig::read(flags, around)?;
-            let config = resolve::config(command, raw, around.pid1)?;
+            let mut config = resolve::config(command, raw, around.pid1)?;
+            config.operands = operands;
             Ok(Request::Run(Box::new(config)))
         }
     }

@@ -22,6 +22,8 @@ pub enum Id {
     AdminPassword,
     AdminPasswordFile,
     Users,
+    Policy,
+    Policies,
     Names,
     Resolve,
     TlsCert,

@@ -4,13 +4,15 @@ use super::error::ConfigError;
 use super::options::{self, Id, Kind, OPTIONS};
 use super::raw::{RawConfig, Setting};
 use super::{Command, Config, Limits, TimeFormat, echo, files, place};
-use crate::auth::{DEFAULT_USER, Users};
+use crate::auth::{DEFAULT_USER, NOBODY, Users};
 use crate::docker::Endpoint;
+use crate::policy::{FULL, Policies};
 use crate::secret::Secret;
 use crate::tls;
 use log::LevelFilter;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Makes the texts mean something. `pid1`: whether this is process 1, a container's only one.
@@ -19,9 +21,11 @@ pub fn config(command: Command, mut raw: RawConfig, pid1: bool) -> Result<Config
     let docker = docker(&raw)?;
     let (listen, listen_why) = listen(&raw, &docker)?;
     let root_path = root_path(&raw)?;
+    let users = users(&raw, &mut warnings)?;
     let exit_on_stale_socket = switched(&raw, Id::ExitOnStaleSocket)?.unwrap_or(pid1);
     let config = Config {
         command,
+        operands: Vec::new(),
         level: level(&raw)?,
         masters: parsed(&raw, Id::Master, place::masters)?.unwrap_or_default(),
         secret: secret(&raw, &mut warnings)?,
@@ -39,9 +43,10 @@ pub fn config(command: Command, mut raw: RawConfig, pid1: bool) -> Result<Config
             host_root: root_path.clone(),
         },
         ca: file(&raw, Id::Ca)?,
-        users: users(&raw, &mut warnings)?,
         allow_from: parsed(&raw, Id::AllowFrom, place::networks)?.unwrap_or_default(),
         allow_origin: parsed(&raw, Id::AllowOrigin, place::origins)?.unwrap_or_default(),
+        policies: Arc::new(policies(&raw, &users)?),
+        users,
         limits: limits(&raw)?,
         exit_on_stale_socket,
         arguments: echo::arguments(&raw, &docker, listen.is_some(), exit_on_stale_socket),
@@ -310,6 +315,52 @@ fn users(raw: &RawConfig, warnings: &mut Vec<String>) -> Result<Users, ConfigErr
 
 fn admin(setting: &Setting, hash: &str) -> Result<Users, ConfigError> {
     Users::with(DEFAULT_USER, hash).or_else(|error| wrong(setting, error))
+}
+
+/// Who may do what: as the settings say; else [`FULL`] for admin, and for everybody where nobody is
+/// asked for a password; else what [`Policies`] has for those it does not know.
+fn policies(raw: &RawConfig, users: &Users) -> Result<Policies, ConfigError> {
+    let mut policies = Policies::built_in();
+    if let Some(setting) = given(raw, Id::Policies) {
+        files::policies(setting, &mut policies)?;
+    }
+    if let Some(setting) = given(raw, Id::Policy) {
+        for part in setting.value.split([',', '\n']).map(str::trim) {
+            if !part.is_empty() {
+                assign(part, users, &mut policies).or_else(|problem| wrong(setting, problem))?;
+            }
+        }
+    }
+    let first = if users.is_open() {
+        NOBODY
+    } else {
+        DEFAULT_USER
+    };
+    if !policies.is_assigned(first) {
+        // It is built in.
+        let _ = policies.assign(first, FULL);
+    }
+    Ok(policies)
+}
+
+/// One `USER:POLICY`; a user's name has no colon (RFC 7617 §2).
+fn assign(part: &str, users: &Users, policies: &mut Policies) -> Result<(), String> {
+    let Some((user, policy)) = part.split_once(':') else {
+        let part = part.escape_debug();
+        return Err(format!("`{part}` is not of the form USER:POLICY"));
+    };
+    let (user, policy) = (user.trim_end(), policy.trim_start());
+    if !users.has(user) {
+        let user = user.escape_debug();
+        return Err(match users.is_open() {
+            true => {
+                format!("`{user}` is no user: nobody is asked who they are, and all are `{NOBODY}`")
+            }
+            false => format!("`{user}` is no user"),
+        });
+    }
+    let assigned = policies.assign(user, policy);
+    assigned.map_err(|error| error.to_string())
 }
 
 fn limits(raw: &RawConfig) -> Result<Limits, ConfigError> {

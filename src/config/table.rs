@@ -60,7 +60,7 @@ const LIMITS: Opt = Opt {
 };
 
 /// Every option. The order is that of the help text, of the README and of `Arguments: {…}`.
-pub const OPTIONS: [Opt; 35] = [
+pub const OPTIONS: [Opt; 37] = [
     Opt {
         id: Id::Timeout,
         key: "timeout",
@@ -179,7 +179,7 @@ pub const OPTIONS: [Opt; 35] = [
         wants_proxy: true,
         help: "where the proxy listens: address:port, :port, port, [IPv6]:port, or none for no proxy; \
                server.port gives the port alone. none is the default where docker is a TCP address \
-               and no listen, tls_*, root_cert, root_key, users, admin_password* or dm.* setting is given",
+               and no listen, tls_*, root_cert, root_key, users, policy, policies, admin_password* or dm.* setting is given",
         ..PROXY
     },
     Opt {
@@ -238,6 +238,25 @@ pub const OPTIONS: [Opt; 35] = [
         metavar: "ORIGINS",
         help: "whose pages a browser may let change something besides the node's own: \
                https://host[:port], separated by commas",
+        ..PROXY
+    },
+    Opt {
+        id: Id::Policy,
+        key: "policy",
+        metavar: "USER:POLICY",
+        wants_proxy: true,
+        help: "what users may do, as alice:monitor, bob:deploy: full, read-only, monitor or one of the \
+               file of policies; without it admin has full and all others read-only",
+        ..PROXY
+    },
+    Opt {
+        id: Id::Policies,
+        key: "policies",
+        metavar: "FILE",
+        kind: Kind::File,
+        wants_proxy: true,
+        help: "a file of policies of your own: [NAME], and below it rules as \
+               allow GET,HEAD /containers/*/json",
         ..PROXY
     },
     Opt {

@@ -58,7 +58,7 @@ impl Place {
     ) -> Result<RawConfig, ConfigError> {
         let around = self.around(arguments, variables);
         match arguments::parse(&around.arguments)? {
-            CommandLine::Run(_, flags) => RawConfig::read(flags, &around),
+            CommandLine::Run(_, _, flags) => RawConfig::read(flags, &around),
             other => panic!("{other:?}"),
         }
     }
@@ -109,6 +109,11 @@ fn samples(option: &Opt, place: &Place) -> [String; 2] {
         Id::AllowFrom => text("10.0.0.0/8", "fd00::/8, ::1"),
         Id::AllowOrigin => text("https://ui", "https://ui:1,http://ui"),
         Id::AdminPassword => text(HASH, ""),
+        Id::Policy => text("admin:monitor", "admin:full"),
+        Id::Policies => ["one", "other"].map(|name| {
+            let path = place.write(name, "[a]\nallow GET /info\n");
+            path.to_string_lossy().into_owned()
+        }),
         Id::Names => text("a", "b,10.0.0.1"),
         Id::Resolve | Id::ExitOnStaleSocket => text("no", "true"),
         Id::Config => [place.write("one.ini", ""), place.write("other.ini", "")]
@@ -745,5 +750,87 @@ fn the_readme_lists_every_option() {
         list,
         help::readme(),
         "run: HAVEN_WRITE_README=1 cargo test readme"
+    );
+}
+
+/// Who may do what: the policy that explains a denial of `POST /build`, by user.
+fn policy_of(config: &Config, user: &str) -> String {
+    let target = crate::policy::Target::parse("/containers/x/kill").unwrap();
+    let ruling = config.policies.judge(
+        user,
+        &crate::policy::Question {
+            method: "POST",
+            target: &target,
+            upgrade: None,
+            has_body: false,
+            has_form: false,
+        },
+    );
+    let (policy, _) = ruling.by.split_once(':').unwrap_or((&ruling.by, ""));
+    policy.to_string()
+}
+
+#[test]
+fn every_user_has_a_policy() {
+    let place = Place::new();
+    let users = place.write("users", &format!("alice:{HASH}\nbob:{HASH}\n"));
+    let rules = place.write("rules", "[deploy]\nallow POST /containers/*/kill\n");
+    let (users, rules) = (users.to_str().unwrap(), rules.to_str().unwrap());
+    let config = |more: &[&str]| {
+        let arguments = [&["--users", users], more].concat();
+        place.config(&arguments, &[]).unwrap()
+    };
+    let plain = config(&[]);
+    assert_eq!(policy_of(&plain, "admin"), "full");
+    assert_eq!(policy_of(&plain, "alice"), "read-only");
+    assert_eq!(policy_of(&plain, "-"), "read-only");
+    let list = "bob:deploy, admin : monitor,";
+    let given = config(&["--policies", rules, "--policy", list]);
+    assert_eq!(policy_of(&given, "admin"), "monitor");
+    assert_eq!(policy_of(&given, "alice"), "read-only");
+    assert_eq!(policy_of(&given, "bob"), "deploy");
+
+    // Where nobody is asked, everybody is `-`.
+    let open = [("HAVEN_AGENT_ADMIN_PASSWORD", "")];
+    let nobody = place.config(&[], &open).unwrap();
+    assert_eq!(policy_of(&nobody, "-"), "full");
+    let nobody = place.config(&["--policy=-:read-only"], &open).unwrap();
+    assert_eq!(policy_of(&nobody, "-"), "read-only");
+    assert_eq!(
+        place.error(&["--policy", "admin:full"], &open),
+        "--policy: `admin` is no user: nobody is asked who they are, and all are `-`"
+    );
+}
+
+#[test]
+fn mistakes_in_policies_are_named_with_their_line() {
+    let place = Place::new();
+    for (text, problem) in [
+        ("admin", "`admin` is not of the form USER:POLICY"),
+        ("eve:full", "`eve` is no user"),
+        (
+            "admin:fool",
+            "`fool` is no policy: there are full, read-only, monitor",
+        ),
+        ("admin:full,admin:full", "user `admin` has two policies"),
+    ] {
+        assert_eq!(
+            place.error(&["--policy", text], &[]),
+            format!("--policy: {problem}")
+        );
+    }
+    place.write(
+        "work/haven-agent.ini",
+        "[main]\nmaster = m\npolicy = eve:full\n",
+    );
+    assert_eq!(
+        place.error(&[], &[]),
+        "DIR/work/haven-agent.ini:3: policy: `eve` is no user"
+    );
+    place.write("work/haven-agent.ini", "");
+    let rules = place.write("rules", "[a]\n# none\nallow GET info\n");
+    assert_eq!(
+        place.error(&["--policies", rules.to_str().unwrap()], &[]),
+        "--policies: DIR/rules:3: `info`: the path does not begin with a /"
     );
 }

@@ -17,10 +17,12 @@ pub struct Audit {
 
 impl Audit {
     /// A request has ended. What changes state is told at INFO, reads at DEBUG, denials as
-    /// warnings; of those whom nobody knows no more than [`Tally`] lets pass.
+    /// warnings; behind it the rule by which it was let through or not. Of those whom nobody
+    /// knows no more are told than [`Tally`] lets pass.
     pub fn access(&mut self, peer: IpAddr, access: &Access, now: Instant) {
         let level = match access.status {
             401 | 403 | 429 => ::log::Level::Warn,
+            _ if access.denied => ::log::Level::Warn,
             _ if access.changes_state => ::log::Level::Info,
             _ => ::log::Level::Debug,
         };
@@ -30,7 +32,7 @@ impl Audit {
         }
         ::log::log!(
             level,
-            "{peer} {} \"{}\" {} {}/{} bytes {} ms{}",
+            "{peer} {} \"{}\" {} {}/{} bytes {} ms{}{}{}",
             access.user.as_deref().unwrap_or("-"),
             access.line,
             access.status,
@@ -38,6 +40,8 @@ impl Audit {
             access.bytes_down,
             now.saturating_duration_since(access.started).as_millis(),
             Why(access.refusal.as_ref()),
+            if access.by.is_some() { ", " } else { "" },
+            access.by.as_deref().unwrap_or_default(),
         );
     }
 

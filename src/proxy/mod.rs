@@ -18,6 +18,7 @@ use rustls::ServerConfig;
 use crate::auth::Authenticator;
 use crate::config::{Config, Limits};
 use crate::http::head::HeadLimits;
+use crate::policy::Policies;
 use crate::proxy::conn::{Sizes, Times};
 use crate::proxy::crowd::Crowd;
 use crate::proxy::mailbox::{Mailbox, Message};
@@ -61,6 +62,8 @@ pub struct Shared {
     pub tls: Option<Arc<ServerConfig>>,
     /// Who may pass.
     pub auth: Arc<Authenticator>,
+    /// What each user may do.
+    pub policies: Arc<Policies>,
     /// Where Docker is.
     pub upstream: Arc<Upstream>,
     /// The bounds.
@@ -206,6 +209,7 @@ impl Proxy {
         let shared = Arc::new(Shared {
             tls,
             auth,
+            policies: Arc::clone(&config.policies),
             upstream: Upstream::start(config.docker.clone()).map_err(ProxyError::Start)?,
             limits: config.limits.clone(),
             times: times(&config.limits),

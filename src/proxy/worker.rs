@@ -6,7 +6,7 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::auth::{DEFAULT_USER, NOBODY, Verdict};
+use crate::auth::Verdict;
 use crate::http::head::RequestHead;
 use crate::proxy::Shared;
 use crate::proxy::audit::Audit;
@@ -333,20 +333,17 @@ impl Worker {
             if let Some(why) = browser::refusal(head, &shared.allow_origin) {
                 return Some(Verdict::Forbidden { user: None, why });
             }
-            let form = browser::is_form(head);
             let (authorization, source) = (head.authorization, Source::from(peer));
-            let verdict = shared.auth.check(authorization, source, now, || {
+            shared.auth.check(authorization, source, now, || {
                 let mailbox = Arc::clone(mailbox);
-                Box::new(move |verdict: Verdict| {
-                    mailbox.post(Message::Verdict(token, judge_form(form, verdict)));
-                })
-            });
-            verdict.map(|verdict| judge_form(form, verdict))
+                Box::new(move |verdict: Verdict| mailbox.post(Message::Verdict(token, verdict)))
+            })
         };
         let mut context = Context {
             poller: &self.poller,
             upstream: &self.shared.upstream,
             judge: &mut judge,
+            policies: &self.shared.policies,
             now: self.now,
             times: self.shared.times,
             sizes: self.shared.sizes,
@@ -442,19 +439,5 @@ impl Worker {
             Order::Stop => self.shared.tell_all(|| Message::Stop),
         }
         Ok(())
-    }
-}
-
-/// The fields of a form are nobody's but admin's to give, or of whoever comes where authentication
-/// is off: there everybody is.
-fn judge_form(is_form: bool, verdict: Verdict) -> Verdict {
-    match verdict {
-        Verdict::Allowed(user) if is_form && ![DEFAULT_USER, NOBODY].contains(&&*user) => {
-            Verdict::Forbidden {
-                user: Some(user),
-                why: browser::FORM,
-            }
-        }
-        verdict => verdict,
     }
 }

@@ -130,10 +130,12 @@ impl Cli {
     /// Through the agent: its root trusted, the credentials in the CLI's configuration, as the
     /// README tells a user.
     pub fn through(program: &Path, agent: &Agent) -> Self {
-        let config = format!(
-            "{{\"HttpHeaders\": {{\"Authorization\": \"{}\"}}}}",
-            authorization()
-        );
+        Self::through_as(program, agent, &authorization())
+    }
+
+    /// The same with other credentials.
+    pub fn through_as(program: &Path, agent: &Agent, authorization: &str) -> Self {
+        let config = format!("{{\"HttpHeaders\": {{\"Authorization\": \"{authorization}\"}}}}");
         let root = agent.root.display().to_string();
         let host = format!("tcp://{}", agent.address());
         Self::new(

@@ -84,10 +84,11 @@ impl<'b> RequestHead<'b> {
         !matches!(self.method, "GET" | "HEAD" | "OPTIONS" | "TRACE")
     }
 
-    /// Writes the canonical form for Docker: origin form, HTTP/1.1, no field that ends here.
-    pub fn write_canonical(&self, out: &mut Buf) {
-        HeadWriter::append(out, RequestHead::canonical_bound(self.length), |out| {
-            out.text(self.method).text(" ").text(self.target);
+    /// Writes the canonical form for Docker: origin form, HTTP/1.1, no field that ends here. `path` and
+    /// `query` (with its `?`) stand for the target and are together no longer than it.
+    pub fn write_canonical(&self, path: &str, query: &str, out: &mut Buf) {
+        HeadWriter::append(out, self.canonical_room(), |out| {
+            out.text(self.method).text(" ").text(path).text(query);
             out.text(" HTTP/1.1\r\nHost: ")
                 .bytes(self.authority)
                 .text("\r\n");
@@ -100,8 +101,13 @@ impl<'b> RequestHead<'b> {
         });
     }
 
-    /// The bytes that [`write_canonical`](Self::write_canonical) may need for a head of `length`.
-    pub fn canonical_bound(length: usize) -> usize {
+    /// The bytes that [`write_canonical`](Self::write_canonical) may need for this head.
+    pub fn canonical_room(&self) -> usize {
+        RequestHead::canonical_bound(self.length)
+    }
+
+    /// The same for any head of `length`.
+    pub const fn canonical_bound(length: usize) -> usize {
         // The longest that is added: a Host, and a space after each colon.
         length + 256
     }

@@ -7,7 +7,7 @@ fn request(head: &str) -> Result<String, HeadError> {
     assert_eq!(found, head.len());
     let parsed = RequestHead::parse(head.as_bytes(), HeadLimits::default())?;
     let mut out = Buf::new(MAX_HEAD * 2);
-    parsed.write_canonical(&mut out);
+    parsed.write_canonical(parsed.target, "", &mut out);
     assert!(
         out.len() <= RequestHead::canonical_bound(head.len()),
         "{head:?}"

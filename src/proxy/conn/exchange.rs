@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use crate::auth::Verdict;
 use crate::http::head::{RequestHead, Version};
+use crate::policy::Target;
 
 /// One finished exchange, for the access log.
 #[derive(Debug)]
@@ -15,6 +16,10 @@ pub struct Access {
     pub refusal: Option<Verdict>,
     /// Method and target; `-` where no head could be read.
     pub line: Box<str>,
+    /// What decided that it may pass or not, once that was decided: policy, rule and place.
+    pub by: Option<Arc<str>>,
+    /// Whether it was refused, by its form or its user's policy.
+    pub denied: bool,
     /// Whether the method changes state (RFC 9110 §9.2.1: it is not a safe one).
     pub changes_state: bool,
     /// The answer's status, 0 where none came.
@@ -32,6 +37,8 @@ pub(super) struct Exchange {
     pub(super) user: Option<Arc<str>>,
     pub(super) refusal: Option<Verdict>,
     pub(super) line: Option<Box<str>>,
+    pub(super) by: Option<Arc<str>>,
+    pub(super) denied: bool,
     pub(super) changes_state: bool,
     pub(super) is_head: bool,
     pub(super) version: Version,
@@ -47,7 +54,7 @@ pub(super) struct Exchange {
 }
 
 impl Exchange {
-    pub(super) fn new(head: &RequestHead<'_>, now: Instant) -> Exchange {
+    pub(super) fn new(head: &RequestHead<'_>, target: &Target<'_>, now: Instant) -> Exchange {
         Exchange {
             changes_state: head.changes_state(),
             is_head: head.method == "HEAD",
@@ -55,7 +62,7 @@ impl Exchange {
             keep_alive: head.keep_alive,
             awaits_continue: head.expects_continue,
             offers_upgrade: head.upgrade.is_some(),
-            hijacks: head.method == "POST" && is_stream_endpoint(head.target),
+            hijacks: head.method == "POST" && is_stream_endpoint(target),
             ..Exchange::unread(now)
         }
     }
@@ -66,6 +73,8 @@ impl Exchange {
             user: None,
             refusal: None,
             line: None,
+            by: None,
+            denied: false,
             changes_state: false,
             is_head: false,
             version: Version::Http11,
@@ -80,6 +89,17 @@ impl Exchange {
         }
     }
 
+    /// For a head whose target is refused.
+    pub(super) fn unfit(head: &RequestHead<'_>, now: Instant) -> Exchange {
+        Exchange {
+            line: Some(access_line(head.method, head.target)),
+            denied: true,
+            changes_state: head.changes_state(),
+            is_head: head.method == "HEAD",
+            ..Exchange::unread(now)
+        }
+    }
+
     /// `None` for a read that nobody wants logged.
     pub(super) fn into_access(self) -> Option<Access> {
         if self.line.is_none() && self.user.is_some() {
@@ -89,6 +109,8 @@ impl Exchange {
             user: self.user,
             refusal: self.refusal,
             line: self.line.unwrap_or_else(|| "-".into()),
+            by: self.by,
+            denied: self.denied,
             changes_state: self.changes_state,
             status: self.status,
             bytes_up: self.bytes_up,
@@ -98,12 +120,20 @@ impl Exchange {
     }
 }
 
+/// Method and path. A query may carry secrets (`buildargs` of a build): it is shown to be there, no
+/// more.
+pub(super) fn access_line(method: &str, target: &str) -> Box<str> {
+    let (path, query) = match target.split_once('?') {
+        Some((path, _)) => (path, "?..."),
+        None => (target, ""),
+    };
+    [method, " ", path, query].concat().into()
+}
+
 /// `POST /containers/{id}/attach` and `POST /exec/{id}/start`, with or without a version prefix:
 /// the endpoints that Docker answers with a raw stream on the same connection.
-fn is_stream_endpoint(target: &str) -> bool {
-    let path = target.split('?').next().unwrap_or_default();
-    let mut segments = path.split('/').skip(1).peekable();
-    segments.next_if(|segment| segment.starts_with('v'));
+fn is_stream_endpoint(target: &Target<'_>) -> bool {
+    let mut segments = target.segments();
     let words = (
         segments.next(),
         segments.next(),

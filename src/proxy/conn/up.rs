@@ -3,24 +3,38 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::exchange::access_line;
 use super::{Close, Conn, Down, Exchange, Request, Up, Upstream};
 use crate::auth::Verdict;
 use crate::buf::Buf;
 use crate::http::body::{Body, Coding, Framing};
-use crate::http::head::{HeadError, HeadFinder, MAX_HEAD, RequestHead};
+use crate::http::head::{HeadError, HeadFinder, HeadLimits, MAX_FIELDS, MAX_HEAD, RequestHead};
+use crate::policy::{Policies, Question, Ruling, Target, TargetError};
 use crate::proxy::reply::Reply;
+
+/// The form for Docker may have a little more than what came; it has been judged by its size.
+const CANONICAL: HeadLimits = HeadLimits {
+    bytes: RequestHead::canonical_bound(MAX_HEAD),
+    fields: MAX_FIELDS + 4,
+};
 
 /// Asked about each head, with the credentials in it; `None` if the verdict takes time.
 pub type Judge<'a> = &'a mut dyn FnMut(&RequestHead<'_>) -> Option<Verdict>;
 
 impl Conn {
     /// Takes what it can of `input`, the client's bytes not yet taken; says how much that was.
-    /// `judge` is asked about each head, with the credentials in it.
-    pub fn client_data(&mut self, input: &[u8], judge: Judge<'_>, now: Instant) -> usize {
+    /// `judge` is asked about each head, with the credentials in it, and then `policies`.
+    pub fn client_data(
+        &mut self,
+        input: &[u8],
+        judge: Judge<'_>,
+        policies: &Policies,
+        now: Instant,
+    ) -> usize {
         let mut taken = 0;
         while let Some(rest) = input.get(taken..).filter(|rest| !rest.is_empty()) {
             let step = match &mut self.up {
-                Up::Head(_) => self.request_head(rest, judge, now),
+                Up::Head(_) => self.request_head(rest, judge, policies, now),
                 Up::Body(..) => self.request_body(rest, now),
                 Up::Discard => rest.len(),
                 Up::Tunnel(flow) if flow.is_open() => self.to_docker.put(rest),
@@ -71,17 +85,32 @@ impl Conn {
     }
 
     /// The verdict that `judge` had to wait for.
-    pub fn verdict(&mut self, verdict: Verdict, now: Instant) {
+    pub fn verdict(&mut self, verdict: Verdict, policies: &Policies, now: Instant) {
         match std::mem::replace(&mut self.up, Up::Done) {
             Up::Auth(request) => match verdict {
-                Verdict::Allowed(user) => self.pass(request, user, now),
+                Verdict::Allowed(user) => match request.judge(&user, policies) {
+                    Ok(ruling) => {
+                        let framing = request.framing;
+                        self.obey(&user, &ruling, framing, || request, now);
+                    }
+                    // It was read before it was written.
+                    Err(error) => {
+                        self.refuse_head(error, now);
+                    }
+                },
                 refusal => self.turn_away(&refusal, request.framing, now),
             },
             other => self.up = other,
         }
     }
 
-    fn request_head(&mut self, input: &[u8], judge: Judge<'_>, now: Instant) -> usize {
+    fn request_head(
+        &mut self,
+        input: &[u8],
+        judge: Judge<'_>,
+        policies: &Policies,
+        now: Instant,
+    ) -> usize {
         let Up::Head(finder) = &mut self.up else {
             return 0;
         };
@@ -99,7 +128,7 @@ impl Conn {
         };
         let head = input.get(..length).unwrap_or_default();
         match RequestHead::parse(head, self.sizes.head) {
-            Ok(head) => self.take_request(&head, judge, now),
+            Ok(head) => self.take_request(&head, judge, policies, now),
             Err(error) => {
                 self.refuse_head(error, now);
             }
@@ -122,27 +151,73 @@ impl Conn {
         0
     }
 
-    fn take_request(&mut self, head: &RequestHead<'_>, judge: Judge<'_>, now: Instant) {
+    fn take_request(
+        &mut self,
+        head: &RequestHead<'_>,
+        judge: Judge<'_>,
+        policies: &Policies,
+        now: Instant,
+    ) {
         self.first = false;
         self.requests = self.requests.saturating_add(1);
+        let target = match Target::parse(head.target) {
+            Ok(target) => target,
+            Err(error) => return self.refuse_target(head, error, now),
+        };
         let verdict = judge(head);
-        let mut exchange = Exchange::new(head, now);
-        let passes = matches!(verdict, Some(Verdict::Allowed(_)));
+        let ruling = match &verdict {
+            Some(Verdict::Allowed(user)) => Some(policies.judge(user, &question(head, &target))),
+            _ => None,
+        };
+        let passes = ruling.as_ref().is_some_and(|ruling| ruling.allowed);
+        let mut exchange = Exchange::new(head, &target, now);
         if self.log_reads || exchange.changes_state || !passes {
-            exchange.line = Some(access_line(head));
+            let shown = if target.query().is_empty() { "" } else { "?" };
+            exchange.line = Some(access_line(head.method, &[target.path(), shown].concat()));
         }
         self.exchange = Some(exchange);
-        match verdict {
-            None => self.up = Up::Auth(Request::new(head)),
-            Some(Verdict::Allowed(user)) => self.pass(Request::new(head), user, now),
-            Some(refusal) => self.turn_away(&refusal, head.framing, now),
+        let request = || Request::new(head, &target);
+        match (verdict, ruling) {
+            (None, _) => self.up = Up::Auth(request()),
+            (Some(Verdict::Allowed(user)), Some(ruling)) => {
+                self.obey(&user, &ruling, head.framing, request, now);
+            }
+            (Some(refusal), _) => self.turn_away(&refusal, head.framing, now),
         }
     }
 
-    fn pass(&mut self, request: Request, user: Arc<str>, now: Instant) {
+    /// A target that could mean one thing here and another to Docker, whoever asks for it.
+    fn refuse_target(&mut self, head: &RequestHead<'_>, error: TargetError, now: Instant) {
+        self.exchange = Some(Exchange::unfit(head, now));
+        self.last_answer = true;
+        let text = format!("haven-agent: bad request: {error}");
+        self.reply(&Reply::new(400, text), now);
+    }
+
+    /// The user is known, and what their policy says to the request.
+    fn obey(
+        &mut self,
+        user: &Arc<str>,
+        ruling: &Ruling,
+        framing: Framing,
+        request: impl FnOnce() -> Request,
+        now: Instant,
+    ) {
+        let mut line = "";
         if let Some(exchange) = &mut self.exchange {
-            exchange.user = Some(user);
+            exchange.user = Some(Arc::clone(user));
+            exchange.by = Some(Arc::clone(&ruling.by));
+            exchange.denied = !ruling.allowed;
+            line = exchange.line.as_deref().unwrap_or_default();
         }
+        if ruling.allowed {
+            return self.pass(request(), now);
+        }
+        let refusal = forbidden(user, line, ruling);
+        self.end_with(&refusal, framing, now);
+    }
+
+    fn pass(&mut self, request: Request, now: Instant) {
         self.since = now;
         match self.upstream {
             Upstream::Open { used, .. } => self.send(request, used, now),
@@ -166,10 +241,15 @@ impl Conn {
             ),
             _ => Reply::unauthorized(),
         };
+        self.end_with(&refusal, framing, now);
+    }
+
+    /// Answers in Docker's place a request of which nothing has gone on.
+    fn end_with(&mut self, refusal: &Reply, framing: Framing, now: Instant) {
         // What follows the head cannot be told from the next request unless it is read.
         self.last_answer |= Body::new(framing).is_some();
         self.up = Up::Done;
-        self.reply(&refusal, now);
+        self.reply(refusal, now);
     }
 
     fn request_body(&mut self, input: &[u8], now: Instant) -> usize {
@@ -220,22 +300,39 @@ impl Conn {
 
 impl Request {
     /// The canonical form is made for what may pass: a refusal costs no more than its head.
-    fn new(head: &RequestHead<'_>) -> Request {
-        let mut canonical = Buf::new(RequestHead::canonical_bound(MAX_HEAD));
-        head.write_canonical(&mut canonical);
+    fn new(head: &RequestHead<'_>, target: &Target<'_>) -> Request {
+        let mut canonical = Buf::new(head.canonical_room());
+        head.write_canonical(target.path(), target.query(), &mut canonical);
         Request {
             canonical,
             framing: head.framing,
         }
     }
+
+    /// Judges the very bytes that would go on, read once more.
+    fn judge(&self, user: &str, policies: &Policies) -> Result<Ruling, HeadError> {
+        let head = RequestHead::parse(self.canonical.data(), CANONICAL)?;
+        let target = Target::parse(head.target)
+            .map_err(|_| HeadError::Malformed("a target that is not canonical"))?;
+        Ok(policies.judge(user, &question(&head, &target)))
+    }
 }
 
-/// Method and path. A query may carry secrets (`buildargs` of a build): it is shown to be there, no
-/// more.
-fn access_line(head: &RequestHead<'_>) -> Box<str> {
-    let (path, query) = match head.target.split_once('?') {
-        Some((path, _)) => (path, "?..."),
-        None => (head.target, ""),
-    };
-    [head.method, " ", path, query].concat().into()
+fn question<'q>(head: &RequestHead<'q>, target: &'q Target<'q>) -> Question<'q> {
+    Question {
+        method: head.method,
+        target,
+        upgrade: head.upgrade,
+        has_body: Body::new(head.framing).is_some(),
+        has_form: head.is_form && Body::new(head.framing).is_some(),
+    }
+}
+
+fn forbidden(user: &str, line: &str, ruling: &Ruling) -> Reply {
+    let separator = if ruling.reason.is_empty() { "" } else { "; " };
+    let (by, reason) = (&ruling.by, &ruling.reason);
+    Reply::new(
+        403,
+        format!("haven-agent: {user} may not {line}: {by}{separator}{reason}"),
+    )
 }

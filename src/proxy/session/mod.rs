@@ -26,6 +26,7 @@ use rustls::server::UnbufferedServerConnection;
 use crate::auth::Verdict;
 use crate::buf::{BATCH, Buf, CHUNK};
 use crate::http::head::MAX_HEAD;
+use crate::policy::Policies;
 use crate::proxy::conn::{Conn, Judge, Sizes, Times};
 use crate::proxy::upstream::Upstream;
 use crate::sys::epoll::{Event, Interest, Poller, Token};
@@ -55,6 +56,8 @@ pub struct Context<'a> {
     pub upstream: &'a Upstream,
     /// Asked about each request's head.
     pub judge: Judge<'a>,
+    /// What each user may do.
+    pub policies: &'a Policies,
     /// The time of this turn of the loop.
     pub now: Instant,
     /// The bounds in time.
@@ -177,7 +180,7 @@ impl Session {
 
     /// The verdict on the request at hand.
     pub fn verdict(&mut self, verdict: Verdict, cx: &mut Context<'_>) -> Result<(), Over> {
-        self.conn.verdict(verdict, cx.now);
+        self.conn.verdict(verdict, cx.policies, cx.now);
         self.advance(cx)
     }
 
@@ -296,7 +299,7 @@ impl Session {
     fn offer_client(&mut self, cx: &mut Context<'_>) -> bool {
         let taken = self
             .conn
-            .client_data(self.opened_in.data(), cx.judge, cx.now);
+            .client_data(self.opened_in.data(), cx.judge, cx.policies, cx.now);
         self.opened_in.consume(taken);
         // What is left although more is asked for is the beginning of a head that will not end.
         let held = self.opened_in.len();

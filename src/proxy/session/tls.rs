@@ -70,7 +70,7 @@ impl Session {
                 discard
                     + read_records(&mut traffic, |plain| {
                         let taken = match wanted && opened_in.is_empty() {
-                            true => conn.client_data(plain, cx.judge, cx.now),
+                            true => conn.client_data(plain, cx.judge, cx.policies, cx.now),
                             false => 0,
                         };
                         let rest = plain.get(taken..).unwrap_or_default();

@@ -11,6 +11,8 @@ use crate::proxy::reply::Reply;
 #[derive(Clone, Copy)]
 pub(super) enum Say {
     Allowed,
+    /// It is the one who may only read.
+    Reader,
     Refused,
     Overloaded,
 }
@@ -311,6 +313,7 @@ fn act(shell: &mut Shell, step: &Step) {
         Step::Opens => shell.connected(None),
         Step::Fails => shell.connected(Some(Reply::new(502, "no Docker"))),
         Step::Verdict(Say::Allowed) => shell.verdict(super::shell::allowed()),
+        Step::Verdict(Say::Reader) => shell.verdict(super::shell::reader()),
         Step::Verdict(Say::Refused) => shell.verdict(Verdict::Refused),
         Step::Verdict(Say::Overloaded) => shell.verdict(Verdict::Overloaded),
         Step::Wait(time) => shell.wait(*time),

@@ -7,6 +7,7 @@ use super::super::{Close, Conn, Down, Sizes, Times, Up};
 use crate::auth::Verdict;
 use crate::buf::{Buf, CHUNK};
 use crate::http::head::{HeadLimits, MAX_FIELDS, MAX_HEAD, RequestHead};
+use crate::policy::Policies;
 use crate::proxy::reply::Reply;
 
 /// Turns that bring nothing to rest are a spin.
@@ -92,6 +93,7 @@ impl Judging {
         self.asked.push(format!("{} {}", head.method, head.target));
         match head.authorization {
             Some(b"good") => Some(allowed()),
+            Some(b"reader") => Some(reader()),
             Some(b"busy") => Some(Verdict::Overloaded),
             Some(b"guess") => Some(Verdict::Delayed(Duration::from_millis(1500))),
             Some(b"page") => Some(Verdict::Forbidden {
@@ -109,6 +111,17 @@ impl Judging {
 
 pub(super) fn allowed() -> Verdict {
     Verdict::Allowed(Arc::from("ann"))
+}
+
+/// `ann` may do anything, `bob` has the policy of all others.
+fn policies() -> Policies {
+    let mut policies = Policies::built_in();
+    policies.assign("ann", "full").unwrap();
+    policies
+}
+
+pub(super) fn reader() -> Verdict {
+    Verdict::Allowed(Arc::from("bob"))
 }
 
 pub(super) struct Shell {
@@ -139,6 +152,7 @@ pub(super) struct Shell {
     pub(super) closed: Option<Close>,
     pub(super) records: Vec<String>,
     pub(super) judging: Judging,
+    pub(super) policies: Policies,
 }
 
 impl Shell {
@@ -166,6 +180,7 @@ impl Shell {
             closed: None,
             records: Vec::new(),
             judging: Judging::default(),
+            policies: policies(),
         }
     }
 
@@ -181,7 +196,7 @@ impl Shell {
 
     pub(super) fn verdict(&mut self, verdict: Verdict) {
         self.judging.pending = false;
-        self.conn.verdict(verdict, self.now);
+        self.conn.verdict(verdict, &self.policies, self.now);
     }
 
     /// Ends a connection attempt that waits for it.
@@ -259,7 +274,9 @@ impl Shell {
     fn offer_client(&mut self) -> bool {
         let judging = &mut self.judging;
         let mut judge = |head: &RequestHead<'_>| judging.judge(head);
-        let taken = self.conn.client_data(&self.held, &mut judge, self.now);
+        let taken = self
+            .conn
+            .client_data(&self.held, &mut judge, &self.policies, self.now);
         self.held.drain(..taken);
         // What is left and not taken, though more is wanted, is half a head.
         let all_offered = self.held.is_empty() || self.conn.wants(self.held.len()).read_client;
@@ -373,14 +390,19 @@ impl Shell {
 
     fn finish(&mut self) -> bool {
         while let Some(access) = self.conn.take_access() {
-            self.records.push(format!(
+            let mut record = format!(
                 "{} {} {} {}/{}",
                 access.user.as_deref().unwrap_or("-"),
                 access.line,
                 access.status,
                 access.bytes_up,
                 access.bytes_down
-            ));
+            );
+            if access.denied {
+                record += " denied by ";
+                record += access.by.as_deref().unwrap_or("its form");
+            }
+            self.records.push(record);
         }
         self.check_bounds();
         match self.conn.close_due() {

@@ -260,7 +260,9 @@ fn a_client_that_writes_before_it_reads_gets_to_the_end() {
     // Docker has ended, and its last bytes are sealed, but the client does not read them yet.
     shell.conn.docker_eof(shell.now);
     let stdin = vec![b'x'; 1 << 20];
-    let taken = shell.conn.client_data(&stdin, &mut |_| None, shell.now);
+    let taken = shell
+        .conn
+        .client_data(&stdin, &mut |_| None, &shell.policies, shell.now);
     assert_eq!(taken, stdin.len());
     assert!(shell.conn.wants(0).read_client);
     shell.conn.client_flushed();
