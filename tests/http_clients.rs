@@ -551,7 +551,7 @@ fn more_users_come_from_a_file() {
     ] {
         let mut client = Client::connect(&agent);
         client.send(format!(
-            "GET /test HTTP/1.1\r\nHost: a\r\nAuthorization: {}\r\n\r\n",
+            "GET /version HTTP/1.1\r\nHost: a\r\nAuthorization: {}\r\n\r\n",
             basic(user, password)
         ));
         assert_eq!(client.answer("GET").status, expected, "{user}");

@@ -64,7 +64,8 @@ impl<'t> Target<'t> {
     /// # Errors
     /// What the table above calls refused.
     pub fn parse(target: &'t str) -> Result<Target<'t>, TargetError> {
-        let (path, query) = target.split_at(target.find('?').unwrap_or(target.len()));
+        let query = target.bytes().position(|byte| byte == b'?');
+        let (path, query) = target.split_at(query.unwrap_or(target.len()));
         check_query(query)?;
         let path = if path.bytes().all(is_plain) {
             Cow::Borrowed(path)
@@ -160,55 +161,77 @@ fn encode(decoded: &str) -> String {
     path
 }
 
-/// `pchar` (RFC 3986 §3.3) and `/`, without `%` and `;`: what stands in a canonical path as it is.
+/// What stands in a canonical path as it is.
 fn is_plain(byte: u8) -> bool {
-    matches!(byte,
-        b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9'
-        | b'-' | b'.' | b'_' | b'~'
-        | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b'='
-        | b':' | b'@' | b'/')
+    IS_PLAIN[usize::from(byte)]
 }
+
+/// `pchar` (RFC 3986 §3.3) and `/`, without `%` and `;`.
+const IS_PLAIN: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 128 {
+        table[byte] = matches!(
+            byte as u8,
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9'
+                | b'-' | b'.' | b'_' | b'~'
+                | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b'='
+                | b':' | b'@' | b'/'
+        );
+        byte += 1;
+    }
+    table
+};
 
 /// Looks at each segment of a canonical path; the version and where the route begins.
 fn check_segments(path: &str) -> Result<(Option<u16>, usize), TargetError> {
-    let Some(rest) = path.strip_prefix('/') else {
+    let Some(rest) = path.as_bytes().strip_prefix(b"/") else {
         return refuse("the path does not begin with a /");
     };
     if rest.is_empty() {
         return Ok((None, 0));
     }
     let mut found = (None, 0);
-    for (number, segment) in rest.split('/').enumerate() {
+    for (number, segment) in rest.split(|&byte| byte == b'/').enumerate() {
         match segment {
-            "" => return refuse("an empty segment in the path (// or a / at its end)"),
-            "." | ".." => return refuse("a segment . or .. in the path"),
+            b"" => return refuse("an empty segment in the path (// or a / at its end)"),
+            b"." | b".." => return refuse("a segment . or .. in the path"),
             _ if number == MAX_SEGMENTS => return refuse("too many segments in the path"),
-            _ if !looks_like_version(segment) => {}
-            _ if number == 0 => match minor(segment) {
-                Some(minor) => found = (Some(minor), 1 + segment.len()),
-                None => return refuse("a version that is not of the form /v1.NN"),
-            },
-            _ if number == 1 && found.0.is_some() => return refuse("a second version in the path"),
+            [b'v', version @ ..] if number <= 1 && is_version(version) => {
+                if found.0.is_some() {
+                    return refuse("a second version in the path");
+                }
+                // Behind another word it is a name.
+                if number == 0 {
+                    let Some(minor) = minor(version) else {
+                        return refuse("a version that is not of the form /v1.NN");
+                    };
+                    found = (Some(minor), 1 + segment.len());
+                }
+            }
             _ => {}
         }
     }
     Ok(found)
 }
 
-/// What dockerd's router takes for a version: `/v{version:[0-9.]+}`.
-fn looks_like_version(segment: &str) -> bool {
-    let version = segment.strip_prefix('v').unwrap_or_default();
-    !version.is_empty()
-        && version
-            .bytes()
-            .all(|byte| matches!(byte, b'0'..=b'9' | b'.'))
+/// What dockerd's router takes for a version behind the v: `/v{version:[0-9.]+}`.
+fn is_version(version: &[u8]) -> bool {
+    let usual = |byte: &u8| matches!(byte, b'0'..=b'9' | b'.');
+    !version.is_empty() && version.iter().all(usual)
 }
 
-/// NN of `v1.NN`, without leading zeros.
-fn minor(segment: &str) -> Option<u16> {
-    let digits = segment.strip_prefix("v1.")?;
-    let leads = digits.len() > 1 && digits.starts_with('0');
-    digits.parse().ok().filter(|_| digits.len() <= 3 && !leads)
+/// NN of `1.NN`: one to three digits, the first of several no zero.
+fn minor(version: &[u8]) -> Option<u16> {
+    let digits = version.strip_prefix(b"1.")?;
+    let leads = digits.len() > 1 && digits.starts_with(b"0");
+    if leads || !(1..=3).contains(&digits.len()) {
+        return None;
+    }
+    digits.iter().try_fold(0, |number, &digit| {
+        let digit = char::from(digit).to_digit(10)?;
+        Some(number * 10 + u16::try_from(digit).ok()?)
+    })
 }
 
 fn check_query(query: &str) -> Result<(), TargetError> {
