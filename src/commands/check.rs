@@ -5,6 +5,7 @@ use crate::config::{Config, Master};
 use crate::http::client::Request;
 use crate::log::Sink;
 use crate::report::master::{self, RegisterError};
+use crate::sandbox;
 use crate::tls::{self, Identity};
 use crate::{auth, docker};
 use std::net::{SocketAddr, TcpListener};
@@ -43,6 +44,7 @@ type Trial<'a> = (String, Box<dyn Fn() -> Outcome + 'a>);
 fn trials(config: &Config) -> Vec<Trial<'_>> {
     let settings = || Ok(format!("good (configuration files: {})", files(config)));
     let mut trials: Vec<Trial<'_>> = vec![("settings".to_string(), Box::new(settings))];
+    trials.push(("sandbox".to_string(), Box::new(|| sandbox(config))));
     let proxy = || Ok(config.listen_why.clone());
     trials.push(("proxy".to_string(), Box::new(proxy)));
     if let Some(listen) = config.listen {
@@ -67,6 +69,14 @@ fn trials(config: &Config) -> Vec<Trial<'_>> {
         trials.push((format!("master {master}"), Box::new(trial)));
     }
     trials
+}
+
+/// Enters it, in a thread of its own, which alone is bound by it. What is missing is no failure: the
+/// agent starts without it.
+fn sandbox(config: &Config) -> Outcome {
+    let outcome = std::thread::scope(|scope| scope.spawn(|| sandbox::enter(config)).join());
+    let outcome = outcome.map_err(|_| "it cannot be tried".to_string())?;
+    Ok(outcome.line)
 }
 
 fn users(users: &auth::Users) -> Outcome {

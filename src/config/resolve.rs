@@ -3,7 +3,7 @@
 use super::error::ConfigError;
 use super::options::{self, Id, Kind, OPTIONS};
 use super::raw::{RawConfig, Setting};
-use super::{Command, Config, Limits, TimeFormat, echo, files, place};
+use super::{Command, Config, Limits, Sandbox, TimeFormat, echo, files, place};
 use crate::auth::{DEFAULT_USER, Users};
 use crate::docker::Endpoint;
 use crate::secret::Secret;
@@ -41,6 +41,8 @@ pub fn config(command: Command, mut raw: RawConfig, pid1: bool) -> Result<Config
         ca: file(&raw, Id::Ca)?,
         users: users(&raw, &mut warnings)?,
         limits: limits(&raw)?,
+        sandbox: sandbox(&raw)?,
+        named: named(&raw),
         exit_on_stale_socket,
         arguments: echo::arguments(&raw, &docker, listen.is_some(), exit_on_stale_socket),
         origins: origins(&raw),
@@ -308,6 +310,22 @@ fn users(raw: &RawConfig, warnings: &mut Vec<String>) -> Result<Users, ConfigErr
 
 fn admin(setting: &Setting, hash: &str) -> Result<Users, ConfigError> {
     Users::with(DEFAULT_USER, hash).or_else(|error| wrong(setting, error))
+}
+
+fn sandbox(raw: &RawConfig) -> Result<Sandbox, ConfigError> {
+    let on = switched(raw, Id::Sandbox)?.unwrap_or(true);
+    Ok(Sandbox {
+        on,
+        landlock: on && switched(raw, Id::Landlock)?.unwrap_or(true),
+        seccomp: on && switched(raw, Id::Seccomp)?.unwrap_or(true),
+    })
+}
+
+/// The file of each setting that names one.
+fn named(raw: &RawConfig) -> Vec<PathBuf> {
+    let files = OPTIONS.iter().filter(|option| option.kind == Kind::File);
+    let given = files.filter_map(|option| given(raw, option.id));
+    given.map(|setting| PathBuf::from(&setting.value)).collect()
 }
 
 fn limits(raw: &RawConfig) -> Result<Limits, ConfigError> {
