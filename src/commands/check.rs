@@ -44,7 +44,6 @@ type Trial<'a> = (String, Box<dyn Fn() -> Outcome + 'a>);
 fn trials(config: &Config) -> Vec<Trial<'_>> {
     let settings = || Ok(format!("good (configuration files: {})", files(config)));
     let mut trials: Vec<Trial<'_>> = vec![("settings".to_string(), Box::new(settings))];
-    trials.push(("sandbox".to_string(), Box::new(|| sandbox(config))));
     let proxy = || Ok(config.listen_why.clone());
     trials.push(("proxy".to_string(), Box::new(proxy)));
     if let Some(listen) = config.listen {
@@ -68,6 +67,7 @@ fn trials(config: &Config) -> Vec<Trial<'_>> {
         let trial = || master_answers(master, config);
         trials.push((format!("master {master}"), Box::new(trial)));
     }
+    trials.push(("sandbox".to_string(), Box::new(|| sandbox(config))));
     trials
 }
 
