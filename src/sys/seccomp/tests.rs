@@ -62,7 +62,7 @@ fn what_is_listed_is_refused_and_the_daily_work_is_not() {
         libc::SYS_write,
         libc::SYS_openat,
         libc::SYS_futex,
-        libc::SYS_mmap,
+        libc::SYS_munmap,
         libc::SYS_epoll_pwait,
         libc::SYS_accept4,
         libc::SYS_splice,
