@@ -10,6 +10,7 @@
 //! | 0 | [`buf`] | bounded byte buffers |
 //! | 0 | [`log`] | the log: its line format, its queue and its thread |
 //! | 0 | [`zone`] | the node's time zone |
+//! | 0 | [`links`] | symbolic links, followed by hand |
 //! | 0 | [`secret`] | strings that are never shown |
 //! | 0 | [`service`] | what the service manager is told |
 //! | 0 | [`sorted`] | small maps and sets |
@@ -24,6 +25,7 @@
 //! | 3 | [`config`] | command line, environment and INI files, after one table of options |
 //! | 3–4 | [`proxy`] | a connection as two machines without I/O; the event loop around them |
 //! | 4 | [`report`] | what is registered, and the thread that registers it |
+//! | 4 | [`sandbox`] | what the agent gives up once it has started |
 //! | 5 | `commands` | what each command does |
 //!
 //! Who starts where: [`run`] reads the settings and hands them to a command; the `daemon` command
@@ -38,11 +40,13 @@ mod commands;
 pub mod config;
 pub mod docker;
 pub mod http;
+pub mod links;
 pub mod log;
 pub mod metrics;
 pub mod policy;
 pub mod proxy;
 pub mod report;
+pub mod sandbox;
 pub mod secret;
 pub mod service;
 pub mod sorted;

@@ -4,14 +4,12 @@
 //! process's: it is read inside the directory where the host's root is mounted, and never outside
 //! of it, whatever the links in there say.
 
+use crate::links;
 use crate::sys::fs::read_up_to;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::fs::File;
-use std::io;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
-/// The most symbolic links on the way to one file, as the kernel has it (path_resolution(7)).
-const MAX_LINKS: usize = 40;
 /// The largest zone file that is read, in bytes; real ones have some 4 KB.
 const MAX_ZONE_FILE: usize = 128 * 1024;
 /// The node's own zone, inside its root directory.
@@ -40,6 +38,24 @@ pub struct LocalTime {
     pub second: u8,
     /// Seconds east of UTC.
     pub offset_secs: i32,
+}
+
+/// The files and directories, inside the node's root directory, that [`Zone::load`] reads from.
+pub fn sources() -> Vec<PathBuf> {
+    let mut sources: Vec<_> = [LOCALTIME]
+        .iter()
+        .chain(&ZONEINFO)
+        .map(PathBuf::from)
+        .collect();
+    let tz = std::env::var_os("TZ").unwrap_or_default();
+    let file = Path::new(
+        tz.to_str()
+            .map_or("", |tz| tz.strip_prefix(':').unwrap_or(tz)),
+    );
+    if file.is_absolute() {
+        sources.push(file.to_owned());
+    }
+    sources
 }
 
 impl Zone {
@@ -99,7 +115,7 @@ impl Zone {
 
     /// A zone from its file (tzfile(5)), whose path is meant inside `root`.
     fn read(root: &Path, path: &Path) -> Result<Zone, String> {
-        let path = resolve_inside(root, path).map_err(|error| error.to_string())?;
+        let path = links::walk(root, path, |_| ()).map_err(|error| error.to_string())?;
         // A pipe or a device would block.
         if !path.is_file() {
             return Err("not a file".to_string());
@@ -120,47 +136,6 @@ impl Zone {
             .map_or(0, tz::LocalTimeType::ut_offset);
         civil(secs, offset_secs)
     }
-}
-
-/// The file that `path` names where `root` is the root directory: links are followed inside of it,
-/// absolute ones begin at it, and `..` does not lead out.
-fn resolve_inside(root: &Path, path: &Path) -> io::Result<PathBuf> {
-    let mut links = 0;
-    let mut inside: Vec<OsString> = Vec::new();
-    // What is still to be walked, the next component last.
-    let mut ahead = components(path);
-    while let Some(next) = ahead.pop() {
-        if next == ".." {
-            inside.pop();
-            continue;
-        }
-        inside.push(next);
-        let here = root.join(inside.iter().collect::<PathBuf>());
-        if !here.symlink_metadata()?.is_symlink() {
-            continue;
-        }
-        links += 1;
-        if links > MAX_LINKS {
-            return Err(io::Error::other("too many symbolic links"));
-        }
-        let target = here.read_link()?;
-        inside.pop();
-        if target.is_absolute() {
-            inside.clear();
-        }
-        ahead.extend(components(&target));
-    }
-    Ok(root.join(inside.iter().collect::<PathBuf>()))
-}
-
-/// The parts of a path, the last first.
-fn components(path: &Path) -> Vec<OsString> {
-    let parts = path.components().rev().filter_map(|part| match part {
-        Component::Normal(name) => Some(name.to_os_string()),
-        Component::ParentDir => Some(OsString::from("..")),
-        Component::Prefix(_) | Component::RootDir | Component::CurDir => None,
-    });
-    parts.collect()
 }
 
 /// Days in 400 years of the Gregorian calendar, after which it repeats.

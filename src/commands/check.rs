@@ -5,6 +5,7 @@ use crate::config::{Config, Master};
 use crate::http::client::Request;
 use crate::log::Sink;
 use crate::report::master::{self, RegisterError};
+use crate::sandbox;
 use crate::tls::{self, Identity};
 use crate::{auth, docker};
 use std::net::{SocketAddr, TcpListener};
@@ -66,7 +67,16 @@ fn trials(config: &Config) -> Vec<Trial<'_>> {
         let trial = || master_answers(master, config);
         trials.push((format!("master {master}"), Box::new(trial)));
     }
+    trials.push(("sandbox".to_string(), Box::new(|| sandbox(config))));
     trials
+}
+
+/// Enters it, in a thread of its own, which alone is bound by it. What is missing is no failure: the
+/// agent starts without it.
+fn sandbox(config: &Config) -> Outcome {
+    let outcome = std::thread::scope(|scope| scope.spawn(|| sandbox::enter(config)).join());
+    let outcome = outcome.map_err(|_| "it cannot be tried".to_string())?;
+    Ok(outcome.line)
 }
 
 fn users(users: &auth::Users) -> Outcome {

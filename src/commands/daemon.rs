@@ -6,6 +6,7 @@ use crate::config::{self, Config};
 use crate::log::Sink;
 use crate::proxy::Proxy;
 use crate::report::{self, Reporter};
+use crate::sandbox::{self, Outcome};
 use crate::service;
 use crate::sys::signal::Signals;
 use crate::tls::{self, Identity};
@@ -15,9 +16,11 @@ use std::sync::Arc;
 pub fn run(config: Config) -> Result<ExitCode, Failure> {
     // Before the first thread: each inherits that the ending signals are left to the main one.
     let signals = Signals::take().map_err(|error| Failure::Io("signals cannot be read", error))?;
+    // Before the first thread as well, which is that of the log.
+    let sandbox = sandbox::enter(&config);
     let config = Arc::new(config);
     let zone = Arc::new(begin(&config, Sink::Stdout)?);
-    tell(&config);
+    tell(&config, &sandbox);
     if let Some(ca) = &config.ca {
         // A file that is of no use is an error now, not at each report.
         tls::client_config(Some(ca)).map_err(|error| Failure::tls(&config, error))?;
@@ -44,7 +47,7 @@ pub fn run(config: Config) -> Result<ExitCode, Failure> {
 }
 
 /// What an operator should know from the start.
-fn tell(config: &Config) {
+fn tell(config: &Config, sandbox: &Outcome) {
     log::info!("{}", config.listen_why);
     if config.listen.is_some() {
         tell_of_the_proxy(config);
@@ -55,6 +58,7 @@ fn tell(config: &Config) {
     if config.masters.is_empty() {
         log::info!("No master is given: the node is not registered");
     }
+    sandbox.tell();
 }
 
 fn tell_of_the_proxy(config: &Config) {

@@ -97,6 +97,10 @@ pub struct Config {
     pub policies: Arc<Policies>,
     /// The proxy's bounds.
     pub limits: Limits,
+    /// What the agent gives up once it has started.
+    pub sandbox: Sandbox,
+    /// The files that settings name, those of secrets and users included.
+    pub named: Vec<PathBuf>,
     /// Whether the agent exits when its Docker socket was replaced on the host and the mounted one is dead.
     pub exit_on_stale_socket: bool,
     /// The INI files that were read, the most specific first.
@@ -107,6 +111,17 @@ pub struct Config {
     pub origins: Vec<(&'static str, String)>,
     /// What is odd, but no error.
     pub warnings: Vec<String>,
+}
+
+/// What the agent gives up once it has started, where the kernel can.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sandbox {
+    /// New privileges; with it the others, which need it.
+    pub on: bool,
+    /// Files.
+    pub landlock: bool,
+    /// System calls.
+    pub seccomp: bool,
 }
 
 /// The proxy's bounds in number and time.

@@ -43,6 +43,9 @@ pub enum Id {
     MaxHead,
     MaxFields,
     MaxRequestsPerConnection,
+    Sandbox,
+    Landlock,
+    Seccomp,
 }
 
 /// What a value looks like.
@@ -78,15 +81,18 @@ pub enum Group {
     Certificate,
     /// The proxy's bounds.
     Limits,
+    /// What the agent gives up.
+    Sandbox,
 }
 
 /// Each heading in the order of the help text.
-pub const GROUPS: [(Group, &str); 5] = [
+pub const GROUPS: [(Group, &str); 6] = [
     (Group::Agent, "options"),
     (Group::Report, "report"),
     (Group::Proxy, "proxy"),
     (Group::Certificate, "certificate"),
     (Group::Limits, "limits"),
+    (Group::Sandbox, "sandbox"),
 ];
 
 /// One option in all its forms.

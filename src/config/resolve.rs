@@ -3,7 +3,7 @@
 use super::error::ConfigError;
 use super::options::{self, Id, Kind, OPTIONS};
 use super::raw::{RawConfig, Setting};
-use super::{Command, Config, Limits, TimeFormat, echo, files, place};
+use super::{Command, Config, Limits, Sandbox, TimeFormat, echo, files, place};
 use crate::auth::{DEFAULT_USER, NOBODY, Users};
 use crate::docker::Endpoint;
 use crate::policy::{FULL, Policies};
@@ -48,6 +48,8 @@ pub fn config(command: Command, mut raw: RawConfig, pid1: bool) -> Result<Config
         policies: Arc::new(policies(&raw, &users)?),
         users,
         limits: limits(&raw)?,
+        sandbox: sandbox(&raw)?,
+        named: named(&raw),
         exit_on_stale_socket,
         arguments: echo::arguments(&raw, &docker, listen.is_some(), exit_on_stale_socket),
         origins: origins(&raw),
@@ -361,6 +363,22 @@ fn assign(part: &str, users: &Users, policies: &mut Policies) -> Result<(), Stri
     }
     let assigned = policies.assign(user, policy);
     assigned.map_err(|error| error.to_string())
+}
+
+fn sandbox(raw: &RawConfig) -> Result<Sandbox, ConfigError> {
+    let on = switched(raw, Id::Sandbox)?.unwrap_or(true);
+    Ok(Sandbox {
+        on,
+        landlock: on && switched(raw, Id::Landlock)?.unwrap_or(true),
+        seccomp: on && switched(raw, Id::Seccomp)?.unwrap_or(true),
+    })
+}
+
+/// The file of each setting that names one.
+fn named(raw: &RawConfig) -> Vec<PathBuf> {
+    let files = OPTIONS.iter().filter(|option| option.kind == Kind::File);
+    let given = files.filter_map(|option| given(raw, option.id));
+    given.map(|setting| PathBuf::from(&setting.value)).collect()
 }
 
 fn limits(raw: &RawConfig) -> Result<Limits, ConfigError> {

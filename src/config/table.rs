@@ -59,8 +59,15 @@ const LIMITS: Opt = Opt {
     ..base(Group::Limits)
 };
 
+const SANDBOX: Opt = Opt {
+    kind: Kind::Switch,
+    metavar: "on|off",
+    default: "on",
+    ..base(Group::Sandbox)
+};
+
 /// Every option. The order is that of the help text, of the README and of `Arguments: {…}`.
-pub const OPTIONS: [Opt; 37] = [
+pub const OPTIONS: [Opt; 40] = [
     Opt {
         id: Id::Timeout,
         key: "timeout",
@@ -418,5 +425,26 @@ pub const OPTIONS: [Opt; 37] = [
         default: "8",
         help: "seconds for running streams when the agent is told to stop (docker stop waits 10)",
         ..LIMITS
+    },
+    Opt {
+        id: Id::Sandbox,
+        key: "sandbox",
+        help: "the agent gives up, before it serves, what it does not need: new privileges, and what the \
+               next two say, as far as the kernel can",
+        ..SANDBOX
+    },
+    Opt {
+        id: Id::Landlock,
+        key: "landlock",
+        help: "files: it reads below the directories of its own files and of the metrics, writes \
+               nothing and executes nothing (Linux 5.13)",
+        ..SANDBOX
+    },
+    Opt {
+        id: Id::Seccomp,
+        key: "seccomp",
+        help: "system calls: no programs, mounts, modules, namespaces, tracing, other users and the \
+               like (x86_64, aarch64, arm)",
+        ..SANDBOX
     },
 ];

@@ -115,7 +115,9 @@ fn samples(option: &Opt, place: &Place) -> [String; 2] {
             path.to_string_lossy().into_owned()
         }),
         Id::Names => text("a", "b,10.0.0.1"),
-        Id::Resolve | Id::ExitOnStaleSocket => text("no", "true"),
+        Id::Resolve | Id::ExitOnStaleSocket | Id::Sandbox | Id::Landlock | Id::Seccomp => {
+            text("no", "true")
+        }
         Id::Config => [place.write("one.ini", ""), place.write("other.ini", "")]
             .map(|path| path.to_string_lossy().into_owned()),
         Id::Users | Id::AdminPasswordFile => {

@@ -5,13 +5,17 @@
 
 use std::io;
 
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64", target_arch = "arm"))]
+mod calls;
 mod copy;
 pub mod epoll;
 pub mod fs;
 pub mod heap;
+pub mod landlock;
 pub mod limits;
 pub mod net;
 pub mod process;
+pub mod seccomp;
 pub mod signal;
 pub mod socket;
 pub mod stream;

@@ -1,7 +1,10 @@
 //! This process: its place in the process tree and its line in the process list.
 
 use std::ffi::{OsString, c_char};
+use std::io;
 use std::os::unix::ffi::OsStrExt;
+
+use super::cvt;
 
 /// What a wiped byte is shown as.
 const WIPED: u8 = b'*';
@@ -14,6 +17,18 @@ unsafe extern "C" {
 /// Whether this is process 1: a container's, which its restart policy watches.
 pub fn is_pid1() -> bool {
     std::process::id() == 1
+}
+
+/// No program that this thread, and what it makes, may ever execute gets rights by its set-user-ID
+/// bit or its file's capabilities (`PR_SET_NO_NEW_PRIVS`, prctl(2)).
+///
+/// # Errors
+/// `prctl(2)`: `EINVAL` before Linux 3.5.
+pub fn forbid_new_privileges() -> io::Result<()> {
+    let (on, unused): (libc::c_ulong, libc::c_ulong) = (1, 0);
+    // SAFETY: the call takes numbers alone, and touches no memory of the process.
+    let answer = unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, on, unused, unused, unused) };
+    cvt(answer).map(|_| ())
 }
 
 /// Overwrites parts of the command line where the process list shows it (proc_pid_cmdline(5)):
