@@ -35,6 +35,8 @@ pub enum Verdict {
     Allowed(Arc<str>),
     /// No credentials, unreadable ones, or wrong ones: 401.
     Refused,
+    /// The certificate that let the client in does so no more: 401, and the connection ends.
+    Barred,
     /// Too many wait for their verification, or the agent is ending: 503.
     Overloaded,
 }
@@ -134,6 +136,34 @@ impl Authenticator {
         }
         self.shared.work.notify_one();
         None
+    }
+
+    /// The same for a client whose certificate is good and makes it `user`: it needs no password.
+    /// One that it sends all the same has to be right, and makes nobody else of it.
+    pub fn check_certified(
+        &self,
+        user: &Arc<str>,
+        authorization: Option<&[u8]>,
+        reply: impl FnOnce() -> Reply,
+    ) -> Option<Verdict> {
+        if authorization.is_none() {
+            return Some(Verdict::Allowed(Arc::clone(user)));
+        }
+        let later = || -> Reply {
+            let (reply, user) = (reply(), Arc::clone(user));
+            Box::new(move |verdict| reply(verdict.of(&user)))
+        };
+        Some(self.check(authorization, later)?.of(user))
+    }
+}
+
+impl Verdict {
+    /// The same, and who is allowed is `user`.
+    fn of(self, user: &Arc<str>) -> Verdict {
+        match self {
+            Verdict::Allowed(_) => Verdict::Allowed(Arc::clone(user)),
+            refusal => refusal,
+        }
     }
 }
 

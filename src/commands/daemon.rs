@@ -8,7 +8,7 @@ use crate::proxy::Proxy;
 use crate::report::{self, Reporter};
 use crate::service;
 use crate::sys::signal::Signals;
-use crate::tls::{self, Identity};
+use crate::tls::{self, ClientAuth, Identity};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -35,9 +35,8 @@ pub fn run(config: Config) -> Result<ExitCode, Failure> {
     settings.address = settings.address.or(bound);
     let reporter = Reporter::spawn(settings, zone, identity.clone())
         .map_err(|error| Failure::Io("the reporter thread cannot be started", error))?;
-    let tls = identity.map(|identity| identity.server_config());
     service::ready(&config.listen_why);
-    let outcome = proxy.run(&config, tls, auth, signals);
+    let outcome = proxy.run(&config, identity, auth, signals);
     reporter.stop();
     outcome?;
     Ok(ExitCode::SUCCESS)
@@ -58,13 +57,15 @@ fn tell(config: &Config) {
 }
 
 fn tell_of_the_proxy(config: &Config) {
-    if config.users.is_open() {
+    // Where a certificate is required, a password lets nobody in by itself.
+    let by_password = config.tls.client_auth != ClientAuth::Required;
+    if by_password && config.users.is_open() {
         log::warn!(
             "Authentication is off: whoever reaches the proxy is root on this node \
              (admin_password is empty)"
         );
     }
-    if config.users.uses_default_password() {
+    if by_password && config.users.uses_default_password() {
         log::warn!(
             "The default password is in use: whoever reaches the proxy and knows the manual is \
              root on this node (set admin_password; haven-agent hash-password makes its hash)"

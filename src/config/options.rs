@@ -28,6 +28,9 @@ pub enum Id {
     TlsKey,
     RootCert,
     RootKey,
+    ClientCa,
+    ClientAuth,
+    ClientCrl,
     MaxConnections,
     HandshakeTimeout,
     HeadTimeout,
@@ -66,7 +69,7 @@ pub enum Group {
     Report,
     /// The proxy.
     Proxy,
-    /// The proxy's certificate.
+    /// The proxy's certificate, and its clients'.
     Certificate,
     /// The proxy's bounds.
     Limits,
@@ -77,7 +80,7 @@ pub const GROUPS: [(Group, &str); 5] = [
     (Group::Agent, "options"),
     (Group::Report, "report"),
     (Group::Proxy, "proxy"),
-    (Group::Certificate, "certificate"),
+    (Group::Certificate, "certificates"),
     (Group::Limits, "limits"),
 ];
 

@@ -116,9 +116,17 @@ fn samples(option: &Opt, place: &Place) -> [String; 2] {
                 path.to_string_lossy().into_owned()
             })
         }
-        Id::SecretFile | Id::Ca | Id::TlsCert | Id::TlsKey | Id::RootCert | Id::RootKey => {
+        Id::SecretFile
+        | Id::Ca
+        | Id::TlsCert
+        | Id::TlsKey
+        | Id::RootCert
+        | Id::RootKey
+        | Id::ClientCa
+        | Id::ClientCrl => {
             ["one", "other"].map(|name| place.write(name, "x\n").to_string_lossy().into_owned())
         }
+        Id::ClientAuth => text("optional", "required"),
         Id::HandshakeTimeout | Id::HeadTimeout | Id::BodyTimeout | Id::IdleTimeout | Id::Grace => {
             text("3", "4")
         }
@@ -191,6 +199,7 @@ fn every_options_samples_are_good_and_show_in_the_settings() {
                 Id::TlsKey => Some(Id::TlsCert),
                 Id::RootCert => Some(Id::RootKey),
                 Id::RootKey => Some(Id::RootCert),
+                Id::ClientAuth | Id::ClientCrl => Some(Id::ClientCa),
                 _ => None,
             };
             let mut line = vec![format!("--{}={sample}", option.flag())];

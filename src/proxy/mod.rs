@@ -13,8 +13,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use rustls::ServerConfig;
-
 use crate::auth::Authenticator;
 use crate::config::{Config, Limits};
 use crate::proxy::conn::Times;
@@ -25,6 +23,7 @@ use crate::proxy::worker::Worker;
 use crate::sys::limits::raise_descriptor_limit;
 use crate::sys::signal::Signals;
 use crate::sys::socket::Listener;
+use crate::tls::{Identity, Server};
 
 pub mod conn;
 pub mod mailbox;
@@ -49,8 +48,8 @@ const RESERVED_DESCRIPTORS: u64 = 64;
 
 /// What all loops share.
 pub struct Shared {
-    /// The server's TLS; none while the proxy is off.
-    pub tls: Option<Arc<ServerConfig>>,
+    /// Who the server is; none while the proxy is off.
+    pub identity: Option<Arc<Identity>>,
     /// Who may pass.
     pub auth: Arc<Authenticator>,
     /// Where Docker is.
@@ -67,6 +66,11 @@ pub struct Shared {
 }
 
 impl Shared {
+    /// What connections are met with now.
+    pub fn server(&self) -> Option<Arc<Server>> {
+        self.identity.as_ref().map(|identity| identity.server())
+    }
+
     /// Counts one more client in, if there is room.
     pub fn admit(&self) -> bool {
         if self.connections.fetch_add(1, Ordering::Relaxed) < self.max_connections {
@@ -160,13 +164,13 @@ impl Proxy {
     pub fn run(
         self,
         config: &Config,
-        tls: Option<Arc<ServerConfig>>,
+        identity: Option<Arc<Identity>>,
         auth: Arc<Authenticator>,
         signals: Signals,
     ) -> Result<(), ProxyError> {
         let descriptors = raise_descriptor_limit().map_err(ProxyError::Start)?;
         let shared = Arc::new(Shared {
-            tls,
+            identity,
             auth,
             upstream: Upstream::start(config.docker.clone()).map_err(ProxyError::Start)?,
             limits: config.limits.clone(),

@@ -6,7 +6,7 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::auth::Verdict;
+use crate::auth::{Reply, Verdict};
 use crate::http::head::RequestHead;
 use crate::proxy::Shared;
 use crate::proxy::conn::Access;
@@ -17,6 +17,7 @@ use crate::proxy::supervisor::{Order, Supervisor};
 use crate::sys::epoll::{Event, Events, Interest, Poller, Token};
 use crate::sys::heap::keep_spare_blocks;
 use crate::sys::socket::{Listener, Socket, is_exhausted};
+use crate::tls::{Client, Server};
 
 /// Connections accepted in one turn; more stay queued while those here are served.
 const ACCEPT_BATCH: usize = 32;
@@ -52,6 +53,8 @@ pub struct Worker {
     mailbox: Arc<Mailbox>,
     poller: Poller,
     sessions: Slab,
+    /// What connections are met with; none while the proxy is off.
+    server: Option<Arc<Server>>,
     listener: Option<Arc<Listener>>,
     /// Whether the listener is in the poller's set: not while the house is full.
     listening: bool,
@@ -83,6 +86,7 @@ impl Worker {
         }
         let now = Instant::now();
         let mut worker = Worker {
+            server: shared.server(),
             shared,
             mailbox,
             poller,
@@ -215,13 +219,13 @@ impl Worker {
     }
 
     fn start_session(&mut self, socket: Socket, peer: IpAddr) {
-        let Some(tls) = self.shared.tls.clone() else {
+        let Some(server) = self.server.clone() else {
             return;
         };
         let (place, tokens) = self.sessions.reserve();
         let handshake = self.shared.limits.handshake_timeout;
         let started = self.with_context(tokens.0, |_, cx| {
-            Session::start(socket, peer, tokens, &tls, handshake, cx)
+            Session::start(socket, peer, tokens, &server, handshake, cx)
         });
         match started {
             Ok(session) => {
@@ -306,16 +310,23 @@ impl Worker {
         act: impl FnOnce(&mut Slab, &mut Context<'_>) -> T,
     ) -> T {
         let (auth, mailbox) = (&self.shared.auth, &self.mailbox);
-        let mut judge = |head: &RequestHead<'_>| {
-            auth.check(head.authorization, || {
+        // Where a request meets its user: whoever a rule is about has this name.
+        let mut judge = |head: &RequestHead<'_>, client: &Client| {
+            let reply = || -> Reply {
                 let mailbox = Arc::clone(mailbox);
-                Box::new(move |verdict: Verdict| mailbox.post(Message::Verdict(token, verdict)))
-            })
+                Box::new(move |verdict| mailbox.post(Message::Verdict(token, verdict)))
+            };
+            match client {
+                Client::Unknown => auth.check(head.authorization, reply),
+                Client::Certified(user) => auth.check_certified(user, head.authorization, reply),
+                Client::Refused(_) => Some(Verdict::Barred),
+            }
         };
         let mut context = Context {
             poller: &self.poller,
             upstream: &self.shared.upstream,
             judge: &mut judge,
+            server: self.server.as_ref(),
             now: self.now,
             times: self.shared.times,
             log_reads: self.shared.log_reads,

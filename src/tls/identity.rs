@@ -12,6 +12,7 @@ use rustls::sign::{CertifiedKey, SigningKey};
 use rustls::{InconsistentKeys, ServerConfig};
 
 use super::change::Change;
+use super::clients::Clients;
 use super::clock::WallClock;
 use super::error::TlsError;
 use super::files::PemFile;
@@ -26,10 +27,19 @@ use crate::sys::net;
 /// The server's identity, shared by all of its connections.
 #[derive(Debug)]
 pub struct Identity {
-    config: Arc<ServerConfig>,
+    server: Arc<Server>,
     shown: Arc<Shown>,
     /// `None` where the operator's own certificate is shown.
     signed: Option<Mutex<Signed>>,
+}
+
+/// What new connections are met with.
+#[derive(Debug)]
+pub struct Server {
+    /// How they are spoken to.
+    pub config: Arc<ServerConfig>,
+    /// Which clients are let in by a certificate.
+    pub clients: Clients,
 }
 
 impl Identity {
@@ -52,17 +62,21 @@ impl Identity {
             }
         };
         let shown = Arc::new(Shown(RwLock::new(certified)));
+        let clients = Clients::load(settings)?;
         Ok(Arc::new(Identity {
-            config: Arc::new(server_config(Arc::clone(&shown))?),
+            server: Arc::new(Server {
+                config: Arc::new(server_config(Arc::clone(&shown), &clients)?),
+                clients,
+            }),
             shown,
             signed,
         }))
     }
 
-    /// The configuration of the server's connections. It stays the same when the certificate is
-    /// signed anew: new connections are shown the new one.
-    pub fn server_config(&self) -> Arc<ServerConfig> {
-        Arc::clone(&self.config)
+    /// What new connections are met with. It stays the same when the certificate is signed anew:
+    /// they are shown the new one.
+    pub fn server(&self) -> Arc<Server> {
+        Arc::clone(&self.server)
     }
 
     /// Looks for names and addresses that have changed, signs anew where they have, and says
@@ -101,10 +115,10 @@ impl ResolvesServerCert for Shown {
     }
 }
 
-fn server_config(shown: Arc<Shown>) -> Result<ServerConfig, TlsError> {
+fn server_config(shown: Arc<Shown>, clients: &Clients) -> Result<ServerConfig, TlsError> {
     let mut config = ServerConfig::builder_with_details(provider(), Arc::new(WallClock))
         .with_protocol_versions(VERSIONS)?
-        .with_no_client_auth()
+        .with_client_cert_verifier(clients.verifier())
         .with_cert_resolver(shown);
     // The suites are in our order (see `provider`), not the client's.
     config.ignore_client_order = true;

@@ -192,8 +192,7 @@ fn key_id(key_info: &[u8]) -> Vec<u8> {
 }
 
 /// Judges what was signed as a client does that trusts the root and nothing else, at the moment
-/// when both begin to be valid: this node's clock may stand anywhere. A verifier of its own would
-/// bring a reader of revocation lists, of which there are none.
+/// when both begin to be valid: this node's clock may stand anywhere.
 fn verify(
     root: &Authority,
     not_before: Option<i64>,
@@ -209,7 +208,9 @@ fn verify(
     let not_before =
         not_before.ok_or_else(|| root.fault("its validity cannot be read".to_owned()))?;
     let localhost = ServerName::try_from("localhost").map_err(|error| unusable(&error))?;
-    let algorithms = super::provider::provider().signature_verification_algorithms.all;
+    let algorithms = super::provider::provider()
+        .signature_verification_algorithms
+        .all;
     let now = unix_time(not_before);
     ParsedCertificate::try_from(certificate)
         .and_then(|leaf| {

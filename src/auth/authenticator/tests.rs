@@ -121,6 +121,28 @@ fn wrong_ones_are_refused_and_verified_each_time() {
 }
 
 #[test]
+fn a_certificate_s_user_needs_no_password_and_may_send_no_wrong_one() {
+    let authenticator = alice();
+    let bob: Arc<str> = "cert:bob".into();
+    let at_once = authenticator.check_certified(&bob, None, never);
+    assert_eq!(at_once, Some(allowed("cert:bob")));
+    let judged = |value: &[u8]| {
+        let (sender, receiver) = mpsc::channel();
+        let reply = || -> Reply { Box::new(move |verdict| sender.send(verdict).unwrap()) };
+        let at_once = authenticator.check_certified(&bob, Some(value), reply);
+        at_once.unwrap_or_else(|| receiver.recv_timeout(PATIENCE).unwrap())
+    };
+    for (value, verdict) in [
+        (basic("alice", "correct horse"), allowed("cert:bob")),
+        (basic("alice", "correct horse"), allowed("cert:bob")),
+        (basic("alice", "wrong"), Verdict::Refused),
+        (b"Bearer x".to_vec(), Verdict::Refused),
+    ] {
+        assert_eq!(judged(&value), verdict);
+    }
+}
+
+#[test]
 fn every_user_has_their_own_password() {
     let mut users = Users::built_in();
     users.add("alice", HORSE).unwrap();

@@ -155,10 +155,14 @@ impl Conn {
                 503,
                 "haven-agent: too many passwords are waiting to be verified; try again in a moment",
             ),
+            Verdict::Barred => Reply::new(
+                401,
+                "haven-agent: this connection's client certificate is not, or no longer, let in",
+            ),
             _ => Reply::unauthorized(),
         };
         // What follows the head cannot be told from the next request unless it is read.
-        self.last_answer |= Body::new(framing).is_some();
+        self.last_answer |= Body::new(framing).is_some() || *verdict == Verdict::Barred;
         self.up = Up::Done;
         self.reply(&refusal, now);
     }

@@ -20,17 +20,18 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rustls::ServerConfig;
 use rustls::server::UnbufferedServerConnection;
 
 use crate::auth::Verdict;
 use crate::buf::{BATCH, Buf, CHUNK};
-use crate::http::head::MAX_HEAD;
-use crate::proxy::conn::{Conn, Judge, Times};
+use crate::http::head::{MAX_HEAD, RequestHead};
+use crate::proxy::conn::{Conn, Times};
 use crate::proxy::upstream::Upstream;
 use crate::sys::epoll::{Event, Interest, Poller, Token};
 use crate::sys::socket::Socket;
+use crate::tls::{Client, Server};
 
+mod client;
 mod closing;
 mod docker;
 mod tls;
@@ -47,6 +48,9 @@ const MAX_SEALED_OUT: usize = 256 * 1024;
 /// spans several (RFC 8446 §4: clients that send a certificate).
 const MAX_SEALED_IN: usize = 64 * 1024 + BATCH;
 
+/// Asked about each request's head and the client that sent it; `None` if the verdict takes time.
+pub type Judge<'a> = &'a mut dyn FnMut(&RequestHead<'_>, &Client) -> Option<Verdict>;
+
 /// What a session needs of the loop that drives it.
 pub struct Context<'a> {
     /// Where its descriptors are watched.
@@ -55,6 +59,8 @@ pub struct Context<'a> {
     pub upstream: &'a Upstream,
     /// Asked about each request's head.
     pub judge: Judge<'a>,
+    /// What connections are met with now; none while the proxy is off.
+    pub server: Option<&'a Arc<Server>>,
     /// The time of this turn of the loop.
     pub now: Instant,
     /// The bounds in time.
@@ -93,6 +99,10 @@ pub struct Session {
     peer: IpAddr,
     client: Watched,
     tls: UnbufferedServerConnection,
+    client_is: Client,
+    /// What said who the client is, and when.
+    judged_by: Arc<Server>,
+    judged_at: Instant,
     sealed_in: Buf,
     opened_in: Buf,
     sealed_out: Buf,
@@ -120,7 +130,7 @@ impl Session {
         socket: Socket,
         peer: IpAddr,
         tokens: (Token, Token),
-        tls: &Arc<ServerConfig>,
+        server: &Arc<Server>,
         handshake: Duration,
         cx: &Context<'_>,
     ) -> io::Result<Session> {
@@ -132,7 +142,11 @@ impl Session {
         Ok(Session {
             peer,
             client: Watched::new(socket, tokens.0, interest),
-            tls: UnbufferedServerConnection::new(Arc::clone(tls)).map_err(io::Error::other)?,
+            tls: UnbufferedServerConnection::new(Arc::clone(&server.config))
+                .map_err(io::Error::other)?,
+            client_is: Client::Unknown,
+            judged_by: Arc::clone(server),
+            judged_at: cx.now,
             sealed_in: Buf::new(MAX_SEALED_IN),
             opened_in: Buf::new(MAX_HEAD + MAX_SEALED_IN),
             sealed_out: Buf::new(MAX_SEALED_OUT),
@@ -269,6 +283,7 @@ impl Session {
 
     /// Moves bytes as far as they go, then watches for what is missing.
     fn advance(&mut self, cx: &mut Context<'_>) -> Result<(), Over> {
+        self.identify_again(cx);
         loop {
             let mut moved = self.tls_has_work() && self.drive_tls(cx)?;
             moved |= self.offer_client(cx);
@@ -286,9 +301,14 @@ impl Session {
 
     /// Offers what was opened and not taken so far, then the end that came after it.
     fn offer_client(&mut self, cx: &mut Context<'_>) -> bool {
-        let taken = self
-            .conn
-            .client_data(self.opened_in.data(), cx.judge, cx.now);
+        let Session {
+            conn,
+            opened_in,
+            client_is,
+            ..
+        } = self;
+        let mut judge = |head: &RequestHead<'_>| (cx.judge)(head, client_is);
+        let taken = conn.client_data(opened_in.data(), &mut judge, cx.now);
         self.opened_in.consume(taken);
         // What is left although more is asked for is the beginning of a head that will not end.
         let held = self.opened_in.len();
