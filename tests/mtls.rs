@@ -8,118 +8,13 @@
 
 mod support;
 
-use std::fs;
-use std::path::PathBuf;
-
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ClientConfig, HandshakeKind, RootCertStore};
-use support::TempDir;
+use rustls::HandshakeKind;
 use support::agent::{Agent, PASSWORD, Setup};
+use support::authority::Authority;
 use support::client::Client;
 use support::docker::{Cli, clis, docker};
 use support::process::{Outcome, clean, run};
 use support::upstream::Upstream;
-
-/// An authority of openssl's, and what it has signed, in a directory of its own.
-struct Authority(TempDir);
-
-impl Authority {
-    fn new() -> Authority {
-        let authority = Authority(TempDir::new("ca"));
-        authority.openssl(
-            "printf '%s\n' '[ca]' 'default_ca=d' '[d]' 'database=index' 'crlnumber=number' \
-             'default_md=sha256' 'default_crl_days=30' >conf && touch index && echo 01 >number && \
-             openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 \
-             -subj /CN=Clients -addext keyUsage=critical,keyCertSign,cRLSign \
-             -keyout ca.key -out ca.pem",
-        );
-        authority
-    }
-
-    /// Signs `NAME.pem` for a subject, with further extensions and options.
-    fn sign(&self, name: &str, subject: &str, extensions: &str, options: &str) {
-        self.openssl(&format!(
-            "openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes \
-             -subj '{subject}' -keyout {name}.key -out {name}.csr && \
-             printf 'extendedKeyUsage=clientAuth\n{extensions}\n' >{name}.ext && \
-             openssl x509 -req -in {name}.csr -CA ca.pem -CAkey ca.key -CAcreateserial \
-             -extfile {name}.ext {options} -out {name}.pem"
-        ));
-    }
-
-    /// A certificate of this common name, for a month.
-    fn client(&self, name: &str) {
-        self.sign(name, &format!("/CN={name}"), "", "-days 30");
-    }
-
-    /// Makes `crl.pem` of all that were revoked, by way of another file.
-    fn list(&self) {
-        self.openssl(
-            "openssl ca -config conf -gencrl -cert ca.pem -keyfile ca.key -out new.crl && \
-             mv new.crl crl.pem",
-        );
-    }
-
-    fn revoke(&self, name: &str) {
-        self.openssl(&format!(
-            "openssl ca -config conf -revoke {name}.pem -cert ca.pem -keyfile ca.key"
-        ));
-        self.list();
-    }
-
-    fn openssl(&self, line: &str) {
-        let mut shell = clean("sh");
-        shell.args(["-ec", line]).current_dir(self.0.path());
-        run(&mut shell, b"").ok();
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.join(name)
-    }
-
-    fn text(&self, name: &str) -> String {
-        self.path(name).display().to_string()
-    }
-
-    /// An agent that trusts this authority.
-    fn setup(&self, upstream: &Upstream) -> Setup {
-        Setup::new()
-            .docker(&upstream.socket())
-            .args(&["--client-ca", &self.text("ca.pem"), "-vv"])
-    }
-
-    /// What curl is told to show a certificate.
-    fn shown(&self, name: &str) -> Vec<String> {
-        let (cert, key) = (format!("{name}.pem"), format!("{name}.key"));
-        ["--cert", &self.text(&cert), "--key", &self.text(&key)]
-            .map(str::to_owned)
-            .to_vec()
-    }
-
-    /// A TLS client with a certificate.
-    fn config(
-        &self,
-        agent: &Agent,
-        name: &str,
-        version: &'static rustls::SupportedProtocolVersion,
-    ) -> ClientConfig {
-        let mut roots = RootCertStore::empty();
-        let root = fs::read(&agent.root).unwrap();
-        roots
-            .add(CertificateDer::from_pem_slice(&root).unwrap())
-            .unwrap();
-        let chain = CertificateDer::pem_file_iter(self.path(&format!("{name}.pem")))
-            .unwrap()
-            .map(Result::unwrap)
-            .collect();
-        let key = PrivateKeyDer::from_pem_file(self.path(&format!("{name}.key"))).unwrap();
-        ClientConfig::builder_with_protocol_versions(&[version])
-            .with_root_certificates(roots)
-            .with_client_auth_cert(chain, key)
-            .unwrap()
-    }
-}
 
 fn engine() -> Upstream {
     Upstream::answering("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")

@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::mem;
 use std::ops::Range;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 use std::thread;
 
 use super::basic::Credentials;
@@ -54,7 +54,7 @@ pub struct Authenticator {
 }
 
 struct Shared {
-    users: Users,
+    users: RwLock<Arc<Users>>,
     key: Key,
     state: Mutex<State>,
     /// Told when `state.queue` or `state.stopping` changes.
@@ -71,6 +71,8 @@ struct State {
     /// Replies in `queue` and `running` together, at most [`MAX_WAITING`].
     waiting: usize,
     stopping: bool,
+    /// There is a thread: not before somebody may have to wait for it.
+    staffed: bool,
 }
 
 struct Job {
@@ -80,30 +82,38 @@ struct Job {
 }
 
 impl Authenticator {
-    /// Starts the thread `auth`.
+    /// Starts the thread `auth`, unless authentication is off.
     ///
     /// # Errors
     /// The system gave no randomness or no thread.
     pub fn start(users: Users) -> io::Result<Arc<Authenticator>> {
         let shared = Arc::new(Shared {
-            users,
+            users: RwLock::new(Arc::new(Users::open())),
             key: Key::random()?,
             state: Mutex::default(),
             work: Condvar::new(),
         });
-        // Nobody ever waits where authentication is off, but who switches it on at a reload
-        // starts another Authenticator: no thread is needed.
-        if !shared.users.is_open() {
-            let shared = Arc::clone(&shared);
-            thread::Builder::new()
-                .name("auth".to_owned())
-                .stack_size(STACK_SIZE)
-                .spawn(move || shared.work())?;
-        }
-        Ok(Arc::new(Authenticator {
+        let authenticator = Authenticator {
             shared,
             nobody: NOBODY.into(),
-        }))
+        };
+        authenticator.replace(users)?;
+        Ok(Arc::new(authenticator))
+    }
+
+    /// From now on `users` are let in and nobody else; what was remembered is forgotten.
+    ///
+    /// # Errors
+    /// The system gave no thread, and all is as before.
+    pub fn replace(&self, users: Users) -> io::Result<()> {
+        if !users.is_open() {
+            self.shared.staff()?;
+        }
+        let present = self.shared.users.write();
+        *present.unwrap_or_else(PoisonError::into_inner) = Arc::new(users);
+        // After the users: what a verification of those before finds out is not remembered.
+        self.shared.lock().remembered = Remembered::default();
+        Ok(())
     }
 
     /// The verdict on an `Authorization` value, where it is known at once: authentication is
@@ -116,7 +126,7 @@ impl Authenticator {
         authorization: Option<&[u8]>,
         reply: impl FnOnce() -> Reply,
     ) -> Option<Verdict> {
-        if self.shared.users.is_open() {
+        if self.shared.users().is_open() {
             return Some(Verdict::Allowed(Arc::clone(&self.nobody)));
         }
         let Some(value) = authorization.filter(|value| value.len() <= super::MAX_AUTHORIZATION)
@@ -216,12 +226,29 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn users(&self) -> Arc<Users> {
+        Arc::clone(&self.users.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Sees to it that there is a thread.
+    fn staff(self: &Arc<Self>) -> io::Result<()> {
+        if self.lock().staffed {
+            return Ok(());
+        }
+        let shared = Arc::clone(self);
+        thread::Builder::new()
+            .name("auth".to_owned())
+            .stack_size(STACK_SIZE)
+            .spawn(move || shared.work())?;
+        self.lock().staffed = true;
+        Ok(())
+    }
+
     /// The thread `auth`.
     fn work(&self) {
         while let Some((tag, credentials)) = self.next() {
-            let user = verify(&self.users, &credentials);
+            let (user, replies) = self.settle(&tag, &credentials);
             drop(credentials);
-            let replies = self.finish(&tag, user.as_ref());
             let verdict = user.map_or(Verdict::Refused, Verdict::Allowed);
             for reply in replies {
                 reply(verdict.clone());
@@ -229,6 +256,17 @@ impl Shared {
         }
         for reply in self.abandon() {
             reply(Verdict::Overloaded);
+        }
+    }
+
+    /// Verifies, and once more where other users have come meanwhile.
+    fn settle(&self, tag: &Tag, credentials: &Credentials) -> (Option<Arc<str>>, Vec<Reply>) {
+        loop {
+            let users = self.users();
+            let user = verify(&users, credentials);
+            if let Some(replies) = self.finish(tag, user.as_ref(), &users) {
+                return (user, replies);
+            }
         }
     }
 
@@ -253,14 +291,19 @@ impl Shared {
     ///
     /// Bad credentials are not remembered: there is no end to them, so they would push out the
     /// good ones, and a guess that was answered without bcrypt would be a cheap guess.
-    fn finish(&self, tag: &Tag, user: Option<&Arc<str>>) -> Vec<Reply> {
+    ///
+    /// `None` where they were verified with other `users` than there are now.
+    fn finish(&self, tag: &Tag, user: Option<&Arc<str>>, users: &Arc<Users>) -> Option<Vec<Reply>> {
         let mut state = self.lock();
+        if !Arc::ptr_eq(users, &self.users()) {
+            return None;
+        }
         if let Some(user) = user {
             state.remembered.insert(*tag, Arc::clone(user));
         }
         let (_, replies) = state.running.take().unwrap_or((*tag, Vec::new()));
         state.waiting = state.waiting.saturating_sub(replies.len());
-        replies
+        Some(replies)
     }
 
     /// All who still wait when the thread ends.

@@ -2,17 +2,19 @@
 
 use super::{Failure, begin};
 use crate::auth::Authenticator;
-use crate::config::{self, Config};
+use crate::config::{self, Config, Request};
 use crate::log::Sink;
 use crate::proxy::Proxy;
+use crate::proxy::reload::Read;
 use crate::report::{self, Reporter};
 use crate::service;
 use crate::sys::signal::Signals;
 use crate::tls::{self, ClientAuth, Identity};
+use std::ffi::OsString;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-pub fn run(config: Config) -> Result<ExitCode, Failure> {
+pub fn run(config: Config, arguments: Vec<OsString>) -> Result<ExitCode, Failure> {
     // Before the first thread: each inherits that the ending signals are left to the main one.
     let signals = Signals::take().map_err(|error| Failure::Io("signals cannot be read", error))?;
     let config = Arc::new(config);
@@ -36,10 +38,20 @@ pub fn run(config: Config) -> Result<ExitCode, Failure> {
     let reporter = Reporter::spawn(settings, zone, identity.clone())
         .map_err(|error| Failure::Io("the reporter thread cannot be started", error))?;
     service::ready(&config.listen_why);
-    let outcome = proxy.run(&config, identity, auth, signals);
+    let outcome = proxy.run(&config, identity, auth, signals, read_again(arguments));
     reporter.stop();
     outcome?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Reads the settings as they were read at the start: the same arguments, the files as they are.
+fn read_again(arguments: Vec<OsString>) -> Read {
+    Box::new(move || match config::load(arguments.clone()) {
+        Ok(Request::Run(config)) => Ok(*config),
+        // The same arguments ask for the same.
+        Ok(_) => Err("the settings ask for something else than the daemon".to_owned()),
+        Err(error) => Err(error.to_string()),
+    })
 }
 
 /// What an operator should know from the start.

@@ -47,6 +47,7 @@ pub fn config(command: Command, mut raw: RawConfig, pid1: bool) -> Result<Config
         exit_on_stale_socket,
         arguments: echo::arguments(&raw, &docker, listen.is_some(), exit_on_stale_socket),
         origins: origins(&raw),
+        watched: watched(&raw),
         files: std::mem::take(&mut raw.files),
         root_path,
         docker,
@@ -74,6 +75,23 @@ fn origins(raw: &RawConfig) -> Vec<(&'static str, String)> {
     ]
     .into_iter()
     .filter_map(|(name, id)| Some((name, raw.get(id)?.origin.to_string())))
+    .collect()
+}
+
+/// Certificates, keys, users and hashes: what is renewed by others, and in files.
+fn watched(raw: &RawConfig) -> Vec<PathBuf> {
+    [
+        Id::TlsCert,
+        Id::TlsKey,
+        Id::RootCert,
+        Id::RootKey,
+        Id::ClientCa,
+        Id::ClientCrl,
+        Id::Users,
+        Id::AdminPasswordFile,
+    ]
+    .into_iter()
+    .filter_map(|id| Some(PathBuf::from(&given(raw, id)?.value)))
     .collect()
 }
 

@@ -17,6 +17,7 @@ use crate::auth::Authenticator;
 use crate::config::{Config, Limits};
 use crate::proxy::conn::Times;
 use crate::proxy::mailbox::{Mailbox, Message};
+use crate::proxy::reload::Read;
 use crate::proxy::supervisor::Supervisor;
 use crate::proxy::upstream::Upstream;
 use crate::proxy::worker::Worker;
@@ -28,6 +29,7 @@ use crate::tls::{Identity, Server};
 pub mod conn;
 pub mod mailbox;
 pub mod outbox;
+pub mod reload;
 pub mod reply;
 pub mod session;
 pub mod slab;
@@ -58,8 +60,6 @@ pub struct Shared {
     pub limits: Limits,
     /// Those of a connection.
     pub times: Times,
-    /// Whether safe methods are logged as well.
-    pub log_reads: bool,
     max_connections: usize,
     connections: AtomicUsize,
     mailboxes: Mutex<Vec<Arc<Mailbox>>>,
@@ -157,7 +157,7 @@ impl Proxy {
     }
 
     /// Runs until a signal has ended it; without a port it only waits for that signal. `signals`
-    /// has been taken before the first thread was started.
+    /// has been taken before the first thread was started; `read` reads the settings again.
     ///
     /// # Errors
     /// The loops could not start, or had to give up.
@@ -167,6 +167,7 @@ impl Proxy {
         identity: Option<Arc<Identity>>,
         auth: Arc<Authenticator>,
         signals: Signals,
+        read: Read,
     ) -> Result<(), ProxyError> {
         let descriptors = raise_descriptor_limit().map_err(ProxyError::Start)?;
         let shared = Arc::new(Shared {
@@ -175,12 +176,14 @@ impl Proxy {
             upstream: Upstream::start(config.docker.clone()).map_err(ProxyError::Start)?,
             limits: config.limits.clone(),
             times: times(&config.limits),
-            log_reads: ::log::log_enabled!(::log::Level::Debug),
             max_connections: max_connections(config.limits.max_connections, descriptors),
             connections: AtomicUsize::new(0),
             mailboxes: Mutex::new(Vec::new()),
         });
-        let supervisor = Supervisor::new(signals, &config.docker, config.exit_on_stale_socket);
+        let reload = reload::start(read, config.watched.clone(), Arc::clone(&shared))
+            .map_err(ProxyError::Start)?;
+        let supervisor =
+            Supervisor::new(signals, reload, &config.docker, config.exit_on_stale_socket);
         run_workers(&shared, self.listener, supervisor, config.workers)
     }
 }

@@ -55,6 +55,8 @@ pub struct Worker {
     sessions: Slab,
     /// What connections are met with; none while the proxy is off.
     server: Option<Arc<Server>>,
+    /// Whether safe methods are logged as well.
+    log_reads: bool,
     listener: Option<Arc<Listener>>,
     /// Whether the listener is in the poller's set: not while the house is full.
     listening: bool,
@@ -87,6 +89,7 @@ impl Worker {
         let now = Instant::now();
         let mut worker = Worker {
             server: shared.server(),
+            log_reads: logs_reads(),
             shared,
             mailbox,
             poller,
@@ -329,7 +332,7 @@ impl Worker {
             server: self.server.as_ref(),
             now: self.now,
             times: self.shared.times,
-            log_reads: self.shared.log_reads,
+            log_reads: self.log_reads,
         };
         act(&mut self.sessions, &mut context)
     }
@@ -390,11 +393,18 @@ impl Worker {
                 Message::Verdict(token, verdict) => {
                     self.drive(token, |session, _, cx| session.verdict(verdict, cx));
                 }
+                Message::Reloaded => self.reloaded(),
                 Message::Drain => self.drain()?,
                 Message::Stop => return Ok(true),
             }
         }
         Ok(false)
+    }
+
+    /// Each session learns it when something happens to it next.
+    fn reloaded(&mut self) {
+        self.server = self.shared.server();
+        self.log_reads = logs_reads();
     }
 
     /// What is queued is accepted, since those clients believe to be connected; then the
@@ -421,6 +431,10 @@ impl Worker {
         }
         Ok(())
     }
+}
+
+fn logs_reads() -> bool {
+    ::log::log_enabled!(::log::Level::Debug)
 }
 
 /// What changes state is told at INFO, reads at DEBUG, denials as warnings.

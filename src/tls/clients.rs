@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use ring::digest::{self, Digest, SHA256};
 use rustls::pki_types::CertificateDer;
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{VerifierBuilderError, WebPkiClientVerifier};
@@ -48,6 +49,8 @@ pub struct Clients {
     auth: ClientAuth,
     /// `None` where nobody is asked for a certificate.
     verifier: Option<Arc<dyn ClientCertVerifier>>,
+    /// Of all that decides: who has to show one, and the files.
+    digest: Digest,
 }
 
 impl Clients {
@@ -56,6 +59,8 @@ impl Clients {
     /// # Errors
     /// A file cannot be read, or does not hold what it should.
     pub(super) fn load(settings: &Settings) -> Result<Clients, TlsError> {
+        let mut digest = digest::Context::new(&SHA256);
+        digest.update(&[settings.client_auth as u8]);
         let mut verifier = None;
         if let Some(ca) = &settings.client_ca {
             let ca = PemFile::read("client_ca", ca)?;
@@ -63,6 +68,11 @@ impl Clients {
             let crl = crl
                 .map(|path| PemFile::read("client_crl", path))
                 .transpose()?;
+            for file in [Some(&ca), crl.as_ref()] {
+                let bytes = file.map(PemFile::bytes).unwrap_or_default();
+                digest.update(&(bytes.len() as u64).to_be_bytes());
+                digest.update(bytes);
+            }
             verifier = Some(certificate_verifier(
                 settings.client_auth,
                 &ca,
@@ -73,7 +83,13 @@ impl Clients {
             auth: settings.client_auth,
             // The files have to be good all the same: they are what switching it on would use.
             verifier: verifier.filter(|_| settings.client_auth != ClientAuth::Off),
+            digest: digest.finish(),
         })
+    }
+
+    /// Whether the same certificates are let in as by `other`.
+    pub(super) fn same(&self, other: &Clients) -> bool {
+        self.digest.as_ref() == other.digest.as_ref()
     }
 
     /// What a handshake asks for.

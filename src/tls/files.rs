@@ -44,6 +44,11 @@ impl<'a> PemFile<'a> {
         format!("{} ({})", self.setting, self.path.display())
     }
 
+    /// What the file holds.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
     /// Every certificate of the file, at least one.
     ///
     /// # Errors

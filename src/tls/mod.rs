@@ -36,7 +36,7 @@ pub use change::Change;
 pub use clients::{Client, ClientAuth, Clients};
 pub use clock::clock_hint;
 pub use error::TlsError;
-pub use identity::{Identity, Server};
+pub use identity::{Identity, Renewal, Server};
 pub use lookups::LOOKUP_TIME;
 pub use root::{Root, root_certificate};
 pub use trust::client_config;

@@ -143,6 +143,32 @@ fn a_certificate_s_user_needs_no_password_and_may_send_no_wrong_one() {
 }
 
 #[test]
+fn users_are_replaced_and_what_was_remembered_is_forgotten() {
+    let authenticator = Authenticator::start(Users::open()).unwrap();
+    assert_eq!(authenticator.check(None, never), Some(allowed("-")));
+    let value = basic("alice", "correct horse");
+    for _ in 0..2 {
+        let users = Users::with("alice", HORSE).unwrap();
+        authenticator.replace(users).unwrap();
+        assert_eq!(judged(&authenticator, &value), (allowed("alice"), false));
+        assert_eq!(judged(&authenticator, &value), (allowed("alice"), true));
+    }
+    let before = authenticator.shared.users();
+    let users = Users::with("bob", PASSWORD).unwrap();
+    authenticator.replace(users).unwrap();
+    assert_eq!(judged(&authenticator, &value), (Verdict::Refused, false));
+    // What was verified with the users of before is neither told nor remembered.
+    let tag = authenticator.shared.key.tag(&value);
+    let late = authenticator
+        .shared
+        .finish(&tag, Some(&"alice".into()), &before);
+    assert!(late.is_none());
+    assert_eq!(judged(&authenticator, &value), (Verdict::Refused, false));
+    let bob = basic("bob", "password");
+    assert_eq!(judged(&authenticator, &bob), (allowed("bob"), false));
+}
+
+#[test]
 fn every_user_has_their_own_password() {
     let mut users = Users::built_in();
     users.add("alice", HORSE).unwrap();
