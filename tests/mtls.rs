@@ -8,6 +8,8 @@
 
 mod support;
 
+use std::time::Duration;
+
 use rustls::HandshakeKind;
 use support::agent::{Agent, PASSWORD, Setup};
 use support::authority::Authority;
@@ -211,6 +213,28 @@ fn a_session_of_a_long_chain_is_resumed_as_the_same_user() {
     assert!(support::eventually(|| {
         agent.log().matches("cert:alice \"POST").count() == 4
     }));
+}
+
+#[test]
+fn a_session_of_a_certificate_that_has_expired_lets_nobody_in() {
+    const LIFE: u32 = 5;
+    let (authority, upstream) = (Authority::new(), engine());
+    let agent = authority.setup(&upstream).start();
+    authority.short_lived_client("alice", LIFE);
+    let config = authority.config(&agent, "alice", &rustls::version::TLS13);
+    let asks = |client: &mut Client| {
+        client.send("POST /containers/x/kill HTTP/1.1\r\nHost: x\r\n\r\n");
+        client.answer("POST").status
+    };
+    let mut client = Client::with(&agent, config.clone());
+    assert_eq!(asks(&mut client), 200);
+    std::thread::sleep(Duration::from_secs(u64::from(LIFE) + 1));
+    let mut client = Client::with(&agent, config);
+    assert_eq!(asks(&mut client), 401);
+    let kind = client.tls.conn.handshake_kind();
+    assert_eq!(kind, Some(HandshakeKind::Resumed));
+    client.rest();
+    agent.wait_for_log("127.0.0.1 -: refused: invalid peer certificate: certificate expired");
 }
 
 #[test]

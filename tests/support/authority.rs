@@ -21,7 +21,8 @@ impl Authority {
         let authority = Authority(TempDir::new("ca"));
         authority.openssl(
             "printf '%s\n' '[ca]' 'default_ca=d' '[d]' 'database=index' 'crlnumber=number' \
-             'default_md=sha256' 'default_crl_days=30' >conf && touch index && echo 01 >number && \
+             'default_md=sha256' 'default_crl_days=30' 'new_certs_dir=.' 'policy=p' 'rand_serial=yes' \
+             '[p]' 'commonName=supplied' >conf && touch index && echo 01 >number && \
              openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 \
              -subj /CN=Clients -addext keyUsage=critical,keyCertSign,cRLSign \
              -keyout ca.key -out ca.pem",
@@ -43,6 +44,16 @@ impl Authority {
     /// A certificate of this common name, for a month.
     pub fn client(&self, name: &str) {
         self.sign(name, &format!("/CN={name}"), "", "-days 30");
+    }
+
+    /// The same for some seconds.
+    pub fn short_lived_client(&self, name: &str, seconds: u32) {
+        self.client(name);
+        self.openssl(&format!(
+            "openssl ca -config conf -batch -notext -in {name}.csr -extfile {name}.ext \
+             -startdate 20200101000000Z -enddate $(date -u -d '+{seconds} seconds' +%Y%m%d%H%M%SZ) \
+             -cert ca.pem -keyfile ca.key -out {name}.pem"
+        ));
     }
 
     /// Makes `crl.pem` of all that were revoked, by way of another file.
