@@ -305,10 +305,15 @@ impl Session {
             conn,
             opened_in,
             client_is,
+            phase,
             ..
         } = self;
         let mut judge = |head: &RequestHead<'_>| (cx.judge)(head, client_is);
-        let taken = conn.client_data(opened_in.data(), &mut judge, cx.now);
+        let taken = match phase {
+            // Nobody is asked about before it is known who they are.
+            Phase::Handshake { .. } => 0,
+            _ => conn.client_data(opened_in.data(), &mut judge, cx.now),
+        };
         self.opened_in.consume(taken);
         // What is left although more is asked for is the beginning of a head that will not end.
         let held = self.opened_in.len();
