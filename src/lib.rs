@@ -29,7 +29,7 @@
 //! | 5 | `commands` | what each command does |
 //!
 //! Who starts where: [`run`] reads the settings and hands them to a command; the `daemon` command
-//! starts the threads `log`, `auth` and `reporter` and becomes the proxy's first event loop.
+//! starts the threads `log`, `auth`, `reporter` and `reload` and becomes the proxy's first event loop.
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -66,9 +66,9 @@ pub fn run() -> ExitCode {
     let wiped = wipe_secrets(&arguments);
     // The program's name, where there is one.
     arguments.drain(..arguments.len().min(1));
-    let done = config::load(arguments)
+    let done = config::load(arguments.clone())
         .map_err(commands::Failure::from)
-        .and_then(|request| commands::run(request, wiped));
+        .and_then(|request| commands::run(request, wiped, arguments));
     log::flush();
     match done {
         Ok(status) => status,

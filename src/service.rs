@@ -12,6 +12,19 @@ pub fn stopping() {
     notify(&[NotifyState::Stopping]);
 }
 
+/// Settings and files are about to be read again (`Type=notify-reload`).
+pub fn reloading() {
+    match NotifyState::monotonic_usec_now() {
+        Ok(now) => notify(&[NotifyState::Reloading, now]),
+        Err(error) => log::warn!("the monotonic clock cannot be read: {error}"),
+    }
+}
+
+/// They were, whatever came of it.
+pub fn reloaded() {
+    notify(&[NotifyState::Ready]);
+}
+
 /// A manager that cannot be told does not keep the agent from its work.
 fn notify(state: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(state) {

@@ -158,6 +158,7 @@ fn every_option_takes_effect_in_each_of_its_forms() {
                     "address" => "https://a:1".to_string(),
                     "root-path" => place.0.to_string_lossy().into_owned(),
                     "time-format" => "local".to_string(),
+                    "client-auth" => "optional".to_string(),
                     "listen" => ":0".to_string(),
                     "names" => "a.example".to_string(),
                     "allow-from" => "10.0.0.0/8".to_string(),
@@ -178,6 +179,7 @@ fn every_option_takes_effect_in_each_of_its_forms() {
             "tls-key" => "--tls-cert=sample",
             "root-cert" => "--root-key=sample",
             "root-key" => "--root-cert=sample",
+            "client-auth" | "client-crl" => "--client-ca=sample",
             _ => "--body-timeout=4",
         };
         let docker = "--docker=unix:///nonexistent";

@@ -12,7 +12,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::mem;
 use std::ops::Range;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -61,6 +61,8 @@ pub enum Verdict {
         /// Why, and what to do.
         why: &'static str,
     },
+    /// The certificate that let the client in does so no more: 401, and the connection ends.
+    Barred,
     /// Too many wait for their verification, or the agent is ending: 503.
     Overloaded,
 }
@@ -78,7 +80,7 @@ pub struct Authenticator {
 }
 
 struct Shared {
-    users: Users,
+    users: RwLock<Arc<Users>>,
     key: Key,
     state: Mutex<State>,
     /// Told when `state.queue` or `state.stopping` changes.
@@ -94,6 +96,8 @@ struct State {
     /// What is being verified now and who waits for it.
     running: Option<Running>,
     stopping: bool,
+    /// There is a thread: not before somebody may have to wait for it.
+    staffed: bool,
 }
 
 struct Job {
@@ -123,30 +127,38 @@ enum Admission {
 }
 
 impl Authenticator {
-    /// Starts the thread `auth`.
+    /// Starts the thread `auth`, unless authentication is off.
     ///
     /// # Errors
     /// The system gave no randomness or no thread.
     pub fn start(users: Users) -> io::Result<Arc<Authenticator>> {
         let shared = Arc::new(Shared {
-            users,
+            users: RwLock::new(Arc::new(Users::open())),
             key: Key::random()?,
             state: Mutex::default(),
             work: Condvar::new(),
         });
-        // Nobody ever waits where authentication is off, but who switches it on at a reload
-        // starts another Authenticator: no thread is needed.
-        if !shared.users.is_open() {
-            let shared = Arc::clone(&shared);
-            thread::Builder::new()
-                .name("auth".to_owned())
-                .stack_size(STACK_SIZE)
-                .spawn(move || shared.work())?;
-        }
-        Ok(Arc::new(Authenticator {
+        let authenticator = Authenticator {
             shared,
             nobody: NOBODY.into(),
-        }))
+        };
+        authenticator.replace(users)?;
+        Ok(Arc::new(authenticator))
+    }
+
+    /// From now on `users` are let in and nobody else; what was remembered is forgotten.
+    ///
+    /// # Errors
+    /// The system gave no thread, and all is as before.
+    pub fn replace(&self, users: Users) -> io::Result<()> {
+        if !users.is_open() {
+            self.shared.staff()?;
+        }
+        let present = self.shared.users.write();
+        *present.unwrap_or_else(PoisonError::into_inner) = Arc::new(users);
+        // After the users: what a verification of those before finds out is not remembered.
+        self.shared.lock().remembered = Remembered::default();
+        Ok(())
     }
 
     /// The verdict on an `Authorization` value that came from `source`, where it is known at
@@ -162,7 +174,7 @@ impl Authenticator {
         now: Instant,
         reply: impl FnOnce() -> Reply,
     ) -> Option<Verdict> {
-        if self.shared.users.is_open() {
+        if self.shared.users().is_open() {
             return Some(Verdict::Allowed(Arc::clone(&self.nobody)));
         }
         let Some(value) = authorization.filter(|value| value.len() <= super::MAX_AUTHORIZATION)
@@ -189,6 +201,36 @@ impl Authenticator {
             (waiter.reply)(Verdict::Overloaded);
         }
         None
+    }
+
+    /// The same for a client whose certificate is good and makes it `user`: it needs no password.
+    /// One that it sends all the same has to be right, and makes nobody else of it.
+    pub fn check_certified(
+        &self,
+        user: &Arc<str>,
+        authorization: Option<&[u8]>,
+        source: Source,
+        now: Instant,
+        reply: impl FnOnce() -> Reply,
+    ) -> Option<Verdict> {
+        if authorization.is_none() {
+            return Some(Verdict::Allowed(Arc::clone(user)));
+        }
+        let later = || -> Reply {
+            let (reply, user) = (reply(), Arc::clone(user));
+            Box::new(move |verdict| reply(verdict.of(&user)))
+        };
+        Some(self.check(authorization, source, now, later)?.of(user))
+    }
+}
+
+impl Verdict {
+    /// The same, and who is allowed is `user`.
+    fn of(self, user: &Arc<str>) -> Verdict {
+        match self {
+            Verdict::Allowed(_) => Verdict::Allowed(Arc::clone(user)),
+            refusal => refusal,
+        }
     }
 }
 
@@ -295,12 +337,29 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn users(&self) -> Arc<Users> {
+        Arc::clone(&self.users.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Sees to it that there is a thread.
+    fn staff(self: &Arc<Self>) -> io::Result<()> {
+        if self.lock().staffed {
+            return Ok(());
+        }
+        let shared = Arc::clone(self);
+        thread::Builder::new()
+            .name("auth".to_owned())
+            .stack_size(STACK_SIZE)
+            .spawn(move || shared.work())?;
+        self.lock().staffed = true;
+        Ok(())
+    }
+
     /// The thread `auth`.
     fn work(&self) {
         while let Some((tag, credentials)) = self.next() {
-            let outcome = verify(&self.users, &credentials, &mut Bcrypt);
+            let (outcome, waiters) = self.settle(&tag, &credentials);
             drop(credentials);
-            let waiters = self.finish(&tag, outcome.as_ref().ok());
             let verdict = match outcome {
                 Ok(user) => Verdict::Allowed(user),
                 Err(user) => Verdict::Wrong(user),
@@ -311,6 +370,17 @@ impl Shared {
         }
         for waiter in self.abandon() {
             (waiter.reply)(Verdict::Overloaded);
+        }
+    }
+
+    /// Verifies, and once more where other users have come meanwhile.
+    fn settle(&self, tag: &Tag, credentials: &Credentials) -> (Outcome, Vec<Waiter>) {
+        loop {
+            let users = self.users();
+            let outcome = verify(&users, credentials, &mut Bcrypt);
+            if let Some(waiters) = self.finish(tag, outcome.as_ref().ok(), &users) {
+                return (outcome, waiters);
+            }
         }
     }
 
@@ -336,8 +406,18 @@ impl Shared {
     ///
     /// Bad credentials are not remembered: there is no end to them, so they would push out the
     /// good ones, and a guess that was answered without bcrypt would be a cheap guess.
-    fn finish(&self, tag: &Tag, user: Option<&Arc<str>>) -> Vec<Waiter> {
+    ///
+    /// `None` where they were verified with other `users` than there are now: then all wait on.
+    fn finish(
+        &self,
+        tag: &Tag,
+        user: Option<&Arc<str>>,
+        users: &Arc<Users>,
+    ) -> Option<Vec<Waiter>> {
         let mut state = self.lock();
+        if !Arc::ptr_eq(users, &self.users()) {
+            return None;
+        }
         let finished = state.running.take();
         if let Some(user) = user {
             state.remembered.insert(*tag, Arc::clone(user));
@@ -345,7 +425,7 @@ impl Shared {
                 state.lockout.refund(job.source);
             }
         }
-        finished.map(|job| job.waiters).unwrap_or_default()
+        Some(finished.map(|job| job.waiters).unwrap_or_default())
     }
 
     /// All who still wait when the thread ends.
@@ -379,11 +459,9 @@ impl Hasher for Bcrypt {
 }
 
 /// The user, when the password is theirs; else whose it is not, if there is such a user.
-fn verify(
-    users: &Users,
-    credentials: &Credentials,
-    hasher: &mut impl Hasher,
-) -> Result<Arc<str>, Option<Arc<str>>> {
+type Outcome = Result<Arc<str>, Option<Arc<str>>>;
+
+fn verify(users: &Users, credentials: &Credentials, hasher: &mut impl Hasher) -> Outcome {
     let password = credentials.password();
     let user = users.find(credentials.name());
     if let Some((name, hash)) = user

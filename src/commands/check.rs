@@ -2,12 +2,12 @@
 
 use super::{Failure, begin, files, print};
 use crate::config::{Config, Master};
+use crate::docker;
 use crate::http::client::Request;
 use crate::log::Sink;
 use crate::report::master::{self, RegisterError};
 use crate::sandbox;
-use crate::tls::{self, Identity};
-use crate::{auth, docker};
+use crate::tls::{self, ClientAuth, Identity};
 use std::net::{SocketAddr, TcpListener};
 use std::process::ExitCode;
 
@@ -47,7 +47,7 @@ fn trials(config: &Config) -> Vec<Trial<'_>> {
     let proxy = || Ok(config.listen_why.clone());
     trials.push(("proxy".to_string(), Box::new(proxy)));
     if let Some(listen) = config.listen {
-        trials.push(("users".to_string(), Box::new(|| users(&config.users))));
+        trials.push(("users".to_string(), Box::new(|| users(config))));
         trials.push((
             "certificate".to_string(),
             Box::new(|| certificate(&config.tls)),
@@ -79,8 +79,10 @@ fn sandbox(config: &Config) -> Outcome {
     Ok(outcome.line)
 }
 
-fn users(users: &auth::Users) -> Outcome {
-    let text = match users {
+fn users(config: &Config) -> Outcome {
+    let users = &config.users;
+    let text = match config.tls.client_auth {
+        ClientAuth::Required => "a client certificate is required of each",
         _ if users.is_open() => "authentication is off: nobody is asked for a password",
         _ if users.uses_default_password() => "the default password is in use: set admin_password",
         _ => "each has a password of its own",

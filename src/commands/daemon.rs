@@ -2,18 +2,20 @@
 
 use super::{Failure, begin};
 use crate::auth::Authenticator;
-use crate::config::{self, Config};
+use crate::config::{self, Config, Request};
 use crate::log::Sink;
 use crate::proxy::Proxy;
+use crate::proxy::reload::Read;
 use crate::report::{self, Reporter};
 use crate::sandbox::{self, Outcome};
 use crate::service;
 use crate::sys::signal::Signals;
-use crate::tls::{self, Identity};
+use crate::tls::{self, ClientAuth, Identity};
+use std::ffi::OsString;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-pub fn run(config: Config) -> Result<ExitCode, Failure> {
+pub fn run(config: Config, arguments: Vec<OsString>) -> Result<ExitCode, Failure> {
     // Before the first thread: each inherits that the ending signals are left to the main one.
     let signals = Signals::take().map_err(|error| Failure::Io("signals cannot be read", error))?;
     // Before the first thread as well, which is that of the log.
@@ -38,12 +40,21 @@ pub fn run(config: Config) -> Result<ExitCode, Failure> {
     settings.address = settings.address.or(bound);
     let reporter = Reporter::spawn(settings, zone, identity.clone())
         .map_err(|error| Failure::Io("the reporter thread cannot be started", error))?;
-    let tls = identity.map(|identity| identity.server_config());
     service::ready(&config.listen_why);
-    let outcome = proxy.run(&config, tls, auth, signals);
+    let outcome = proxy.run(&config, identity, auth, signals, read_again(arguments));
     reporter.stop();
     outcome?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Reads the settings as they were read at the start: the same arguments, the files as they are.
+fn read_again(arguments: Vec<OsString>) -> Read {
+    Box::new(move || match config::load(arguments.clone()) {
+        Ok(Request::Run(config)) => Ok(*config),
+        // The same arguments ask for the same.
+        Ok(_) => Err("the settings ask for something else than the daemon".to_owned()),
+        Err(error) => Err(error.to_string()),
+    })
 }
 
 /// What an operator should know from the start.
@@ -62,13 +73,15 @@ fn tell(config: &Config, sandbox: &Outcome) {
 }
 
 fn tell_of_the_proxy(config: &Config) {
-    if config.users.is_open() {
+    // Where a certificate is required, a password lets nobody in by itself.
+    let by_password = config.tls.client_auth != ClientAuth::Required;
+    if by_password && config.users.is_open() {
         log::warn!(
             "Authentication is off: whoever reaches the proxy is root on this node \
              (admin_password is empty)"
         );
     }
-    if config.users.uses_default_password() {
+    if by_password && config.users.uses_default_password() {
         log::warn!(
             "The default password is in use: whoever reaches the proxy and knows the manual is \
              root on this node (set admin_password; haven-agent hash-password makes its hash)"

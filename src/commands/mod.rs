@@ -10,6 +10,7 @@ use crate::log::Sink;
 use crate::proxy::ProxyError;
 use crate::zone::Zone;
 use crate::{log, report, tls};
+use std::ffi::OsString;
 use std::fmt;
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -92,8 +93,8 @@ impl Failure {
     }
 }
 
-/// Does what was asked for. `wiped`: no secret is left in the process list.
-pub fn run(request: Request, wiped: bool) -> Result<ExitCode, Failure> {
+/// Does what was asked for by `arguments`. `wiped`: no secret is left in the process list.
+pub fn run(request: Request, wiped: bool, arguments: Vec<OsString>) -> Result<ExitCode, Failure> {
     let mut config = match request {
         Request::Help => return print(&config::help()),
         Request::Version => {
@@ -107,7 +108,7 @@ pub fn run(request: Request, wiped: bool) -> Result<ExitCode, Failure> {
         config.warnings.push(warning.to_string());
     }
     match config.command {
-        Command::Daemon => daemon::run(config),
+        Command::Daemon => daemon::run(config, arguments),
         Command::Check => check::run(&config),
         Command::Report => report(&config),
         Command::RootCert => root_cert(&config),

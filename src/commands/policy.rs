@@ -3,6 +3,7 @@
 use super::{Failure, print};
 use crate::config::{Config, ConfigError};
 use crate::policy::{Question, Target};
+use crate::tls;
 use std::process::ExitCode;
 
 pub fn run(config: &Config) -> Result<ExitCode, Failure> {
@@ -31,7 +32,7 @@ fn show(config: &Config, name: &str) -> Result<ExitCode, Failure> {
 
 /// Judges a request without a body, as the proxy would.
 fn explain(config: &Config, user: &str, method: &str, path: &str) -> Result<ExitCode, Failure> {
-    if !config.users.has(user) {
+    if !config.users.has(user) && !tls::is_certified(user) {
         return Err(usage(format!("`{}` is no user", user.escape_debug())));
     }
     let graphic =

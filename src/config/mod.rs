@@ -109,6 +109,8 @@ pub struct Config {
     pub arguments: String,
     /// Where the settings were read whose files or names are looked into only after the start.
     pub origins: Vec<(&'static str, String)>,
+    /// Files that settings name and that may change while the agent runs.
+    pub watched: Vec<PathBuf>,
     /// What is odd, but no error.
     pub warnings: Vec<String>,
 }

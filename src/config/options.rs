@@ -30,6 +30,9 @@ pub enum Id {
     TlsKey,
     RootCert,
     RootKey,
+    ClientCa,
+    ClientAuth,
+    ClientCrl,
     MaxConnections,
     HandshakeTimeout,
     HeadTimeout,
@@ -77,7 +80,7 @@ pub enum Group {
     Report,
     /// The proxy.
     Proxy,
-    /// The proxy's certificate.
+    /// The proxy's certificate, and its clients'.
     Certificate,
     /// The proxy's bounds.
     Limits,
@@ -90,7 +93,7 @@ pub const GROUPS: [(Group, &str); 6] = [
     (Group::Agent, "options"),
     (Group::Report, "report"),
     (Group::Proxy, "proxy"),
-    (Group::Certificate, "certificate"),
+    (Group::Certificate, "certificates"),
     (Group::Limits, "limits"),
     (Group::Sandbox, "sandbox"),
 ];

@@ -8,7 +8,7 @@ use crate::auth::{DEFAULT_USER, NOBODY, Users};
 use crate::docker::Endpoint;
 use crate::policy::{FULL, Policies};
 use crate::secret::Secret;
-use crate::tls;
+use crate::tls::{self, ClientAuth};
 use log::LevelFilter;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -38,6 +38,9 @@ pub fn config(command: Command, mut raw: RawConfig, pid1: bool) -> Result<Config
             key: file(&raw, Id::TlsKey)?,
             root_cert: file(&raw, Id::RootCert)?,
             root_key: file(&raw, Id::RootKey)?,
+            client_ca: file(&raw, Id::ClientCa)?,
+            client_auth: client_auth(&raw)?,
+            client_crl: file(&raw, Id::ClientCrl)?,
             names: parsed(&raw, Id::Names, place::names)?.unwrap_or_default(),
             resolve: switched(&raw, Id::Resolve)?.unwrap_or(true),
             host_root: root_path.clone(),
@@ -53,6 +56,7 @@ pub fn config(command: Command, mut raw: RawConfig, pid1: bool) -> Result<Config
         exit_on_stale_socket,
         arguments: echo::arguments(&raw, &docker, listen.is_some(), exit_on_stale_socket),
         origins: origins(&raw),
+        watched: watched(&raw),
         files: std::mem::take(&mut raw.files),
         root_path,
         docker,
@@ -62,6 +66,7 @@ pub fn config(command: Command, mut raw: RawConfig, pid1: bool) -> Result<Config
     };
     together(&raw, Id::TlsCert, Id::TlsKey)?;
     together(&raw, Id::RootCert, Id::RootKey)?;
+    needs(&raw, Id::ClientCrl, Id::ClientCa)?;
     Ok(config)
 }
 
@@ -72,11 +77,31 @@ fn origins(raw: &RawConfig) -> Vec<(&'static str, String)> {
         ("tls_key", Id::TlsKey),
         ("root_cert", Id::RootCert),
         ("root_key", Id::RootKey),
+        ("client_ca", Id::ClientCa),
+        ("client_crl", Id::ClientCrl),
         ("ca", Id::Ca),
         ("names", Id::Names),
     ]
     .into_iter()
     .filter_map(|(name, id)| Some((name, raw.get(id)?.origin.to_string())))
+    .collect()
+}
+
+/// Certificates, keys, users, policies and hashes: what is renewed by others, and in files.
+fn watched(raw: &RawConfig) -> Vec<PathBuf> {
+    [
+        Id::TlsCert,
+        Id::TlsKey,
+        Id::RootCert,
+        Id::RootKey,
+        Id::ClientCa,
+        Id::ClientCrl,
+        Id::Users,
+        Id::Policies,
+        Id::AdminPasswordFile,
+    ]
+    .into_iter()
+    .filter_map(|id| Some(PathBuf::from(&given(raw, id)?.value)))
     .collect()
 }
 
@@ -157,13 +182,40 @@ fn file(raw: &RawConfig, id: Id) -> Result<Option<PathBuf>, ConfigError> {
 
 /// Two files of which neither is any good alone.
 fn together(raw: &RawConfig, one: Id, other: Id) -> Result<(), ConfigError> {
-    for (there, missing) in [(one, other), (other, one)] {
-        if let (Some(setting), None) = (given(raw, there), given(raw, missing)) {
-            let missing = options::entry(missing).key;
-            return wrong(setting, format!("needs {missing} as well"));
-        }
+    needs(raw, one, other)?;
+    needs(raw, other, one)
+}
+
+/// A setting that is no good without another.
+fn needs(raw: &RawConfig, one: Id, other: Id) -> Result<(), ConfigError> {
+    if let (Some(setting), None) = (given(raw, one), given(raw, other)) {
+        let missing = options::entry(other).key;
+        return wrong(setting, format!("needs {missing} as well"));
     }
     Ok(())
+}
+
+/// Who has to show a certificate. Who says whose certificates are good, and no more, means to let
+/// in nobody without one: a password beside it is a second door, to be opened on purpose.
+fn client_auth(raw: &RawConfig) -> Result<ClientAuth, ConfigError> {
+    let parse = |text: &str| match text {
+        "off" => Ok(ClientAuth::Off),
+        "optional" => Ok(ClientAuth::Optional),
+        "required" => Ok(ClientAuth::Required),
+        _ => Err(format!(
+            "`{}` is neither off nor optional nor required",
+            text.escape_debug()
+        )),
+    };
+    let auth = parsed(raw, Id::ClientAuth, parse)?;
+    if auth.is_some_and(|auth| auth != ClientAuth::Off) {
+        needs(raw, Id::ClientAuth, Id::ClientCa)?;
+    }
+    Ok(match (auth, given(raw, Id::ClientCa)) {
+        (Some(auth), _) => auth,
+        (None, Some(_)) => ClientAuth::Required,
+        (None, None) => ClientAuth::Off,
+    })
 }
 
 fn level(raw: &RawConfig) -> Result<LevelFilter, ConfigError> {
@@ -345,14 +397,15 @@ fn policies(raw: &RawConfig, users: &Users) -> Result<Policies, ConfigError> {
     Ok(policies)
 }
 
-/// One `USER:POLICY`; a user's name has no colon (RFC 7617 §2).
+/// One `USER:POLICY`. A password's user has no colon in the name (RFC 7617 §2), a certificate's has
+/// one, and no policy has; whom certificates will name is not known beforehand.
 fn assign(part: &str, users: &Users, policies: &mut Policies) -> Result<(), String> {
-    let Some((user, policy)) = part.split_once(':') else {
+    let Some((user, policy)) = part.rsplit_once(':') else {
         let part = part.escape_debug();
         return Err(format!("`{part}` is not of the form USER:POLICY"));
     };
     let (user, policy) = (user.trim_end(), policy.trim_start());
-    if !users.has(user) {
+    if !users.has(user) && !tls::is_certified(user) {
         let user = user.escape_debug();
         return Err(match users.is_open() {
             true => {

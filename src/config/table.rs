@@ -67,7 +67,7 @@ const SANDBOX: Opt = Opt {
 };
 
 /// Every option. The order is that of the help text, of the README and of `Arguments: {…}`.
-pub const OPTIONS: [Opt; 40] = [
+pub const OPTIONS: [Opt; 43] = [
     Opt {
         id: Id::Timeout,
         key: "timeout",
@@ -186,7 +186,7 @@ pub const OPTIONS: [Opt; 40] = [
         wants_proxy: true,
         help: "where the proxy listens: address:port, :port, port, [IPv6]:port, or none for no proxy; \
                server.port gives the port alone. none is the default where docker is a TCP address \
-               and no listen, tls_*, root_cert, root_key, users, policy, policies, admin_password* or dm.* setting is given",
+               and no listen, tls_*, root_cert, root_key, client_*, users, policy, policies, admin_password* or dm.* setting is given",
         ..PROXY
     },
     Opt {
@@ -252,7 +252,7 @@ pub const OPTIONS: [Opt; 40] = [
         key: "policy",
         metavar: "USER:POLICY",
         wants_proxy: true,
-        help: "what users may do, as alice:monitor, bob:deploy: full, read-only, monitor or one of the \
+        help: "what users may do, as alice:monitor, cert:bob:deploy: full, read-only, monitor or one of the \
                file of policies; without it admin has full and all others read-only",
         ..PROXY
     },
@@ -320,6 +320,32 @@ pub const OPTIONS: [Opt; 40] = [
         key: "root_key",
         wants_proxy: true,
         help: "its key (PEM)",
+        ..CERTIFICATE
+    },
+    Opt {
+        id: Id::ClientCa,
+        key: "client_ca",
+        wants_proxy: true,
+        help: "certificates (PEM) of the authorities whose clients need no password: who has a \
+               certificate of theirs is the user cert:NAME",
+        ..CERTIFICATE
+    },
+    Opt {
+        id: Id::ClientAuth,
+        key: "client_auth",
+        metavar: "off|optional|required",
+        kind: Kind::Text,
+        wants_proxy: true,
+        help: "whether clients must have such a certificate; optional: or a password. Without it \
+               required where client_ca is given",
+        ..CERTIFICATE
+    },
+    Opt {
+        id: Id::ClientCrl,
+        key: "client_crl",
+        wants_proxy: true,
+        help: "revocation lists (PEM), one of each authority: a certificate of which they do not \
+               say that it holds is refused; needs client_ca",
         ..CERTIFICATE
     },
     Opt {

@@ -127,9 +127,17 @@ fn samples(option: &Opt, place: &Place) -> [String; 2] {
                 path.to_string_lossy().into_owned()
             })
         }
-        Id::SecretFile | Id::Ca | Id::TlsCert | Id::TlsKey | Id::RootCert | Id::RootKey => {
+        Id::SecretFile
+        | Id::Ca
+        | Id::TlsCert
+        | Id::TlsKey
+        | Id::RootCert
+        | Id::RootKey
+        | Id::ClientCa
+        | Id::ClientCrl => {
             ["one", "other"].map(|name| place.write(name, "x\n").to_string_lossy().into_owned())
         }
+        Id::ClientAuth => text("optional", "required"),
         Id::HandshakeTimeout | Id::HeadTimeout | Id::BodyTimeout | Id::IdleTimeout | Id::Grace => {
             text("3", "4")
         }
@@ -202,6 +210,7 @@ fn every_options_samples_are_good_and_show_in_the_settings() {
                 Id::TlsKey => Some(Id::TlsCert),
                 Id::RootCert => Some(Id::RootKey),
                 Id::RootKey => Some(Id::RootCert),
+                Id::ClientAuth | Id::ClientCrl => Some(Id::ClientCa),
                 _ => None,
             };
             let mut line = vec![format!("--{}={sample}", option.flag())];
@@ -792,6 +801,14 @@ fn every_user_has_a_policy() {
     assert_eq!(policy_of(&given, "alice"), "read-only");
     assert_eq!(policy_of(&given, "bob"), "deploy");
 
+    // A certificate's user is in no file, and the name's colon is none of the list's.
+    let list = "cert:bob:full, cert:alice@example.org:deploy";
+    let given = config(&["--policies", rules, "--policy", list]);
+    assert_eq!(policy_of(&given, "cert:bob"), "full");
+    assert_eq!(policy_of(&given, "cert:alice@example.org"), "deploy");
+    assert_eq!(policy_of(&given, "bob"), "read-only");
+    assert_eq!(policy_of(&given, "cert:admin"), "read-only");
+
     // Where nobody is asked, everybody is `-`.
     let open = [("HAVEN_AGENT_ADMIN_PASSWORD", "")];
     let nobody = place.config(&[], &open).unwrap();
@@ -810,6 +827,8 @@ fn mistakes_in_policies_are_named_with_their_line() {
     for (text, problem) in [
         ("admin", "`admin` is not of the form USER:POLICY"),
         ("eve:full", "`eve` is no user"),
+        ("cert::full", "`cert:` is no user"),
+        ("cert:full", "`cert` is no user"),
         (
             "admin:fool",
             "`fool` is no policy: there are full, read-only, monitor",

@@ -77,6 +77,7 @@ impl fmt::Display for Why<'_> {
             Some(Verdict::Wrong(Some(user))) => write!(f, " (not the password of {user})"),
             Some(Verdict::Delayed(_)) => f.write_str(" (this address has to wait)"),
             Some(Verdict::Forbidden { why, .. }) => write!(f, " ({why})"),
+            Some(Verdict::Barred) => f.write_str(" (its certificate is not let in)"),
             Some(Verdict::Overloaded) => f.write_str(" (too many wait)"),
             Some(Verdict::Allowed(_)) | None => Ok(()),
         }

@@ -12,6 +12,8 @@ use crate::sys::signal::Waker;
 pub enum Message {
     /// The verdict on the request of a session.
     Verdict(Token, Verdict),
+    /// Settings and files were read again.
+    Reloaded,
     /// Take no new clients; end when the present ones have.
     Drain,
     /// End now.
@@ -19,7 +21,7 @@ pub enum Message {
 }
 
 /// A queue with a descriptor that becomes readable when something is in it. Bounded by those
-/// who post: a verdict for each request that waits, two signals.
+/// who post: a verdict for each request that waits, two signals, a reload in some time.
 pub struct Mailbox {
     messages: Mutex<Vec<Message>>,
     waker: Waker,

@@ -9,11 +9,9 @@ use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread;
 use std::time::Duration;
-
-use rustls::ServerConfig;
 
 use crate::auth::Authenticator;
 use crate::config::{Config, Limits};
@@ -22,6 +20,7 @@ use crate::policy::Policies;
 use crate::proxy::conn::{Sizes, Times};
 use crate::proxy::crowd::Crowd;
 use crate::proxy::mailbox::{Mailbox, Message};
+use crate::proxy::reload::Read;
 use crate::proxy::supervisor::Supervisor;
 use crate::proxy::tally::Kind;
 use crate::proxy::upstream::Upstream;
@@ -30,6 +29,7 @@ use crate::source::{Network, Source};
 use crate::sys::limits::raise_descriptor_limit;
 use crate::sys::signal::Signals;
 use crate::sys::socket::Listener;
+use crate::tls::{Identity, Server};
 
 pub mod audit;
 pub mod browser;
@@ -37,6 +37,7 @@ pub mod conn;
 pub mod crowd;
 pub mod mailbox;
 pub mod outbox;
+pub mod reload;
 pub mod reply;
 pub mod session;
 pub mod slab;
@@ -58,12 +59,12 @@ const RESERVED_DESCRIPTORS: u64 = 64;
 
 /// What all loops share.
 pub struct Shared {
-    /// The server's TLS; none while the proxy is off.
-    pub tls: Option<Arc<ServerConfig>>,
+    /// Who the server is; none while the proxy is off.
+    pub identity: Option<Arc<Identity>>,
     /// Who may pass.
     pub auth: Arc<Authenticator>,
     /// What each user may do.
-    pub policies: Arc<Policies>,
+    policies: RwLock<Arc<Policies>>,
     /// Where Docker is.
     pub upstream: Arc<Upstream>,
     /// The bounds.
@@ -78,14 +79,29 @@ pub struct Shared {
     allow_from: Vec<Network>,
     /// The connections of each address.
     crowd: Crowd,
-    /// Whether safe methods are logged as well.
-    pub log_reads: bool,
     max_connections: usize,
     connections: AtomicUsize,
     mailboxes: Mutex<Vec<Arc<Mailbox>>>,
 }
 
 impl Shared {
+    /// What connections are met with now.
+    pub fn server(&self) -> Option<Arc<Server>> {
+        self.identity.as_ref().map(|identity| identity.server())
+    }
+
+    /// What each user may do now.
+    pub fn policies(&self) -> Arc<Policies> {
+        let policies = self.policies.read();
+        Arc::clone(&policies.unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// From now on these, for whoever asks.
+    pub fn set_policies(&self, policies: Arc<Policies>) {
+        let present = self.policies.write();
+        *present.unwrap_or_else(PoisonError::into_inner) = policies;
+    }
+
     /// Counts one more client in, if there is room.
     pub fn admit(&self) -> bool {
         if self.connections.fetch_add(1, Ordering::Relaxed) < self.max_connections {
@@ -193,27 +209,27 @@ impl Proxy {
     }
 
     /// Runs until a signal has ended it; without a port it only waits for that signal. `signals`
-    /// has been taken before the first thread was started.
+    /// has been taken before the first thread was started; `read` reads the settings again.
     ///
     /// # Errors
     /// The loops could not start, or had to give up.
     pub fn run(
         self,
         config: &Config,
-        tls: Option<Arc<ServerConfig>>,
+        identity: Option<Arc<Identity>>,
         auth: Arc<Authenticator>,
         signals: Signals,
+        read: Read,
     ) -> Result<(), ProxyError> {
         let descriptors = raise_descriptor_limit().map_err(ProxyError::Start)?;
         let most = max_connections(config.limits.max_connections, descriptors);
         let shared = Arc::new(Shared {
-            tls,
+            identity,
             auth,
-            policies: Arc::clone(&config.policies),
+            policies: RwLock::new(Arc::clone(&config.policies)),
             upstream: Upstream::start(config.docker.clone()).map_err(ProxyError::Start)?,
             limits: config.limits.clone(),
             times: times(&config.limits),
-            log_reads: ::log::log_enabled!(::log::Level::Debug),
             sizes: sizes(&config.limits),
             allow_origin: config.allow_origin.clone(),
             allow_from: config.allow_from.clone(),
@@ -222,7 +238,10 @@ impl Proxy {
             connections: AtomicUsize::new(0),
             mailboxes: Mutex::new(Vec::new()),
         });
-        let supervisor = Supervisor::new(signals, &config.docker, config.exit_on_stale_socket);
+        let reload = reload::start(read, config.watched.clone(), Arc::clone(&shared))
+            .map_err(ProxyError::Start)?;
+        let supervisor =
+            Supervisor::new(signals, reload, &config.docker, config.exit_on_stale_socket);
         run_workers(&shared, self.listener, supervisor, config.workers)
     }
 }

@@ -7,8 +7,9 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use crate::docker::{Endpoint, stale_mount};
+use crate::proxy::reload::Bell;
 use crate::service;
-use crate::sys::signal::Signals;
+use crate::sys::signal::{HANGUP, Signals};
 
 /// Between two looks at a mounted socket.
 const SOCKET_CHECK: Duration = Duration::from_secs(10);
@@ -30,6 +31,7 @@ pub enum Order {
 /// The main thread's second job.
 pub struct Supervisor {
     signals: Signals,
+    reload: Bell,
     /// A first signal has come.
     draining: bool,
     socket: Option<WatchedSocket>,
@@ -44,8 +46,13 @@ struct WatchedSocket {
 }
 
 impl Supervisor {
-    /// Watches signals, and with `exit_on_stale_socket` the socket of `docker`.
-    pub fn new(signals: Signals, docker: &Endpoint, exit_on_stale_socket: bool) -> Supervisor {
+    /// Watches signals, of which SIGHUP rings `reload`, and with `exit_on_stale_socket` the socket of `docker`.
+    pub fn new(
+        signals: Signals,
+        reload: Bell,
+        docker: &Endpoint,
+        exit_on_stale_socket: bool,
+    ) -> Supervisor {
         let socket = match docker {
             Endpoint::Unix(path) if exit_on_stale_socket => Some(WatchedSocket {
                 path: path.clone(),
@@ -56,6 +63,7 @@ impl Supervisor {
         };
         Supervisor {
             signals,
+            reload,
             draining: false,
             socket,
         }
@@ -84,6 +92,11 @@ impl Supervisor {
     }
 
     fn obey(&mut self, signal: &str) -> Order {
+        if signal == HANGUP {
+            // One that finds the bell rung already is answered with the one before.
+            let _ = self.reload.try_send(());
+            return Order::Continue;
+        }
         if std::mem::replace(&mut self.draining, true) {
             ::log::warn!("{signal} again: ending at once");
             return Order::Stop;

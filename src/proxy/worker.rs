@@ -6,8 +6,9 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::auth::Verdict;
+use crate::auth::{Reply, Verdict};
 use crate::http::head::RequestHead;
+use crate::policy::Policies;
 use crate::proxy::Shared;
 use crate::proxy::audit::Audit;
 use crate::proxy::browser;
@@ -19,6 +20,7 @@ use crate::source::Source;
 use crate::sys::epoll::{Event, Events, Interest, Poller, Token};
 use crate::sys::heap::keep_spare_blocks;
 use crate::sys::socket::{Listener, Socket, is_exhausted};
+use crate::tls::{Client, Server};
 
 /// Connections accepted in one turn; more stay queued while those here are served.
 const ACCEPT_BATCH: usize = 32;
@@ -54,6 +56,12 @@ pub struct Worker {
     mailbox: Arc<Mailbox>,
     poller: Poller,
     sessions: Slab,
+    /// What connections are met with; none while the proxy is off.
+    server: Option<Arc<Server>>,
+    /// What each user may do.
+    policies: Arc<Policies>,
+    /// Whether safe methods are logged as well.
+    log_reads: bool,
     listener: Option<Arc<Listener>>,
     /// Whether the listener is in the poller's set: not while the house is full.
     listening: bool,
@@ -86,6 +94,9 @@ impl Worker {
         }
         let now = Instant::now();
         let mut worker = Worker {
+            server: shared.server(),
+            policies: shared.policies(),
+            log_reads: logs_reads(),
             shared,
             mailbox,
             poller,
@@ -230,13 +241,13 @@ impl Worker {
     }
 
     fn start_session(&mut self, socket: Socket, peer: IpAddr) {
-        let Some(tls) = self.shared.tls.clone() else {
+        let Some(server) = self.server.clone() else {
             return;
         };
         let (place, tokens) = self.sessions.reserve();
         let handshake = self.shared.limits.handshake_timeout;
         let started = self.with_context(tokens.0, peer, |_, cx| {
-            Session::start(socket, peer, tokens, &tls, handshake, cx)
+            Session::start(socket, peer, tokens, &server, handshake, cx)
         });
         match started {
             Ok(session) => {
@@ -329,25 +340,33 @@ impl Worker {
         act: impl FnOnce(&mut Slab, &mut Context<'_>) -> T,
     ) -> T {
         let (shared, mailbox, now) = (&self.shared, &self.mailbox, self.now);
-        let mut judge = |head: &RequestHead<'_>| {
+        let (auth, source) = (&shared.auth, Source::from(peer));
+        // Where a request meets its user: whoever a rule is about has this name.
+        let mut judge = |head: &RequestHead<'_>, client: &Client| {
             if let Some(why) = browser::refusal(head, &shared.allow_origin) {
                 return Some(Verdict::Forbidden { user: None, why });
             }
-            let (authorization, source) = (head.authorization, Source::from(peer));
-            shared.auth.check(authorization, source, now, || {
+            let password = head.authorization;
+            let reply = || -> Reply {
                 let mailbox = Arc::clone(mailbox);
-                Box::new(move |verdict: Verdict| mailbox.post(Message::Verdict(token, verdict)))
-            })
+                Box::new(move |verdict| mailbox.post(Message::Verdict(token, verdict)))
+            };
+            match client {
+                Client::Unknown => auth.check(password, source, now, reply),
+                Client::Certified(user) => auth.check_certified(user, password, source, now, reply),
+                Client::Refused(_) => Some(Verdict::Barred),
+            }
         };
         let mut context = Context {
             poller: &self.poller,
             upstream: &self.shared.upstream,
             judge: &mut judge,
-            policies: &self.shared.policies,
+            policies: &self.policies,
+            server: self.server.as_ref(),
             now: self.now,
             times: self.shared.times,
             sizes: self.shared.sizes,
-            log_reads: self.shared.log_reads,
+            log_reads: self.log_reads,
         };
         act(&mut self.sessions, &mut context)
     }
@@ -409,11 +428,19 @@ impl Worker {
                 Message::Verdict(token, verdict) => {
                     self.drive(token, |session, _, cx| session.verdict(verdict, cx));
                 }
+                Message::Reloaded => self.reloaded(),
                 Message::Drain => self.drain()?,
                 Message::Stop => return Ok(true),
             }
         }
         Ok(false)
+    }
+
+    /// Each session learns it when something happens to it next.
+    fn reloaded(&mut self) {
+        self.server = self.shared.server();
+        self.policies = self.shared.policies();
+        self.log_reads = logs_reads();
     }
 
     /// What is queued is accepted, since those clients believe to be connected; then the
@@ -440,4 +467,8 @@ impl Worker {
         }
         Ok(())
     }
+}
+
+fn logs_reads() -> bool {
+    ::log::log_enabled!(::log::Level::Debug)
 }

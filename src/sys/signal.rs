@@ -6,23 +6,26 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use super::cvt;
 
-/// The signals that end the agent.
-const ENDING: [libc::c_int; 2] = [libc::SIGTERM, libc::SIGINT];
+/// The signals that are read: two that end the agent, and one that has it read its settings again.
+const READ: [libc::c_int; 3] = [libc::SIGTERM, libc::SIGINT, libc::SIGHUP];
 
-fn ending_set() -> libc::sigset_t {
+/// What [`Signals::next`] calls the last of them.
+pub const HANGUP: &str = "SIGHUP";
+
+fn read_set() -> libc::sigset_t {
     // SAFETY: all-zero bytes are a valid sigset_t, which sigemptyset then sets up; both calls
     // only write to it, and the signal numbers are valid.
     unsafe {
         let mut set: libc::sigset_t = mem::zeroed();
         libc::sigemptyset(&raw mut set);
-        for signal in ENDING {
+        for signal in READ {
             libc::sigaddset(&raw mut set, signal);
         }
         set
     }
 }
 
-/// SIGTERM and SIGINT, to be read when they come.
+/// SIGTERM, SIGINT and SIGHUP, to be read when they come.
 pub struct Signals(OwnedFd);
 
 impl Signals {
@@ -33,7 +36,7 @@ impl Signals {
     /// # Errors
     /// `sigprocmask(2)`, `signalfd(2)`.
     pub fn take() -> io::Result<Signals> {
-        let set = ending_set();
+        let set = read_set();
         // SAFETY: `set` is a live, initialised sigset_t that both calls only read; the old mask
         // is not asked for. A descriptor that is returned belongs to nobody else.
         let fd = unsafe {
@@ -60,6 +63,7 @@ impl Signals {
         }
         match info.ssi_signo.cast_signed() {
             libc::SIGINT => Some("SIGINT"),
+            libc::SIGHUP => Some(HANGUP),
             _ => Some("SIGTERM"),
         }
     }

@@ -16,6 +16,10 @@ pub mod tag {
     pub const OID: u8 = 0x06;
     /// UTF8String.
     pub const UTF8_STRING: u8 = 0x0c;
+    /// PrintableString.
+    pub const PRINTABLE_STRING: u8 = 0x13;
+    /// IA5String.
+    pub const IA5_STRING: u8 = 0x16;
     /// UTCTime: two digits of the year.
     pub const UTC_TIME: u8 = 0x17;
     /// GeneralizedTime: four digits of the year.
@@ -30,6 +34,8 @@ pub mod tag {
     pub const CONTEXT_1: u8 = 0xa1;
     /// `[0]`, IMPLICIT and primitive: a keyIdentifier.
     pub const IMPLICIT_0: u8 = 0x80;
+    /// `[1]`, IMPLICIT and primitive: an rfc822Name.
+    pub const IMPLICIT_1: u8 = 0x81;
     /// `[2]`, IMPLICIT and primitive: a dNSName.
     pub const IMPLICIT_2: u8 = 0x82;
     /// `[7]`, IMPLICIT and primitive: an iPAddress.

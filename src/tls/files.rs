@@ -5,7 +5,7 @@ use std::io;
 use std::path::Path;
 
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 
 use super::error::TlsError;
 use super::keyform::{KeyForm, certificate_complaint};
@@ -44,6 +44,11 @@ impl<'a> PemFile<'a> {
         format!("{} ({})", self.setting, self.path.display())
     }
 
+    /// What the file holds.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
     /// Every certificate of the file, at least one.
     ///
     /// # Errors
@@ -65,6 +70,26 @@ impl<'a> PemFile<'a> {
     /// There is none, or it cannot be read.
     pub(super) fn first_certificate(&self) -> Result<CertificateDer<'static>, TlsError> {
         self.certificates().map(|mut all| all.swap_remove(0))
+    }
+
+    /// Every certificate revocation list of the file, at least one.
+    ///
+    /// # Errors
+    /// There is none, or one cannot be read.
+    pub(super) fn revocation_lists(
+        &self,
+    ) -> Result<Vec<CertificateRevocationListDer<'static>>, TlsError> {
+        let lists = CertificateRevocationListDer::pem_slice_iter(&self.bytes)
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|error| self.fault(format!("holds a damaged PEM section: {error}")))?;
+        if lists.is_empty() {
+            let path = self.path.display();
+            return Err(self.fault(format!(
+                "holds no certificate revocation list in PEM, which this makes of one in DER: \
+                 openssl crl -inform DER -in {path} -out {path}.pem"
+            )));
+        }
+        Ok(lists)
     }
 
     /// The first private key of the file, in any form that rustls reads.

@@ -1,7 +1,7 @@
 //! Who the server is: a key and a certificate that follows the host's addresses.
 
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair};
@@ -12,6 +12,7 @@ use rustls::sign::{CertifiedKey, SigningKey};
 use rustls::{InconsistentKeys, ServerConfig};
 
 use super::change::Change;
+use super::clients::Clients;
 use super::clock::WallClock;
 use super::error::TlsError;
 use super::files::PemFile;
@@ -26,10 +27,19 @@ use crate::sys::net;
 /// The server's identity, shared by all of its connections.
 #[derive(Debug)]
 pub struct Identity {
-    config: Arc<ServerConfig>,
+    server: RwLock<Arc<Server>>,
     shown: Arc<Shown>,
     /// `None` where the operator's own certificate is shown.
-    signed: Option<Mutex<Signed>>,
+    signed: Mutex<Option<Signed>>,
+}
+
+/// What new connections are met with.
+#[derive(Debug)]
+pub struct Server {
+    /// How they are spoken to.
+    pub config: Arc<ServerConfig>,
+    /// Which clients are let in by a certificate.
+    pub clients: Clients,
 }
 
 impl Identity {
@@ -39,30 +49,20 @@ impl Identity {
     /// # Errors
     /// A file or a name is wrong, or the root cannot sign; see [`TlsError`].
     pub fn new(settings: &Settings) -> Result<Arc<Self>, TlsError> {
-        let own = both(
-            ("tls_cert", settings.cert.as_deref()),
-            ("tls_key", settings.key.as_deref()),
-        )?;
-        let (certified, signed) = match own {
-            Some((cert, key)) => (operators(cert, key)?, None),
-            None => {
-                let signed = Signed::new(settings)?;
-                let certified = signed.certify(&signed.subjects)?;
-                (certified, Some(Mutex::new(signed)))
-            }
-        };
-        let shown = Arc::new(Shown(RwLock::new(certified)));
+        let own = Own::new(settings)?;
+        let shown = Arc::new(Shown(RwLock::new(own.certified)));
+        let server = Server::new(&shown, Clients::load(settings)?)?;
         Ok(Arc::new(Identity {
-            config: Arc::new(server_config(Arc::clone(&shown))?),
+            server: RwLock::new(server),
             shown,
-            signed,
+            signed: Mutex::new(own.signed),
         }))
     }
 
-    /// The configuration of the server's connections. It stays the same when the certificate is
-    /// signed anew: new connections are shown the new one.
-    pub fn server_config(&self) -> Arc<ServerConfig> {
-        Arc::clone(&self.config)
+    /// What new connections are met with. It stays the same when the certificate is signed anew:
+    /// they are shown the new one.
+    pub fn server(&self) -> Arc<Server> {
+        Arc::clone(&self.server.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Looks for names and addresses that have changed, signs anew where they have, and says
@@ -72,15 +72,112 @@ impl Identity {
     /// # Errors
     /// As [`Identity::new`]; the certificate so far stays.
     pub fn refresh(&self) -> Result<Option<Change>, TlsError> {
-        let Some(signed) = &self.signed else {
+        let mut signed = self.signed();
+        let Some(signed) = &mut *signed else {
             return Ok(None);
         };
-        let mut signed = signed.lock().unwrap_or_else(PoisonError::into_inner);
         let Some((certified, change)) = signed.certify_if_changed()? else {
             return Ok(None);
         };
         self.shown.show(certified);
         Ok(Some(change))
+    }
+
+    /// Reads the files that `settings` name now, and makes of them what [`Identity::adopt`] takes
+    /// into use. A certificate of the root stays as it is where nothing of it has changed.
+    ///
+    /// # Errors
+    /// As [`Identity::new`]; nothing has changed.
+    pub fn prepare(&self, settings: &Settings) -> Result<Renewal, TlsError> {
+        let own = Own::renewed(settings, self.signed().as_ref())?;
+        let clients = Clients::load(settings)?;
+        // With tickets of its own: none of a session that others were let into is taken.
+        let server = match clients.same(&self.server().clients) {
+            true => None,
+            false => Some(Server::new(&self.shown, clients)?),
+        };
+        Ok(Renewal { own, server })
+    }
+
+    /// Takes into use what was prepared. Connections that are open keep what they began with,
+    /// and are to be judged by [`Identity::server`] as it is now.
+    pub fn adopt(&self, renewal: Renewal) {
+        if let Some(own) = renewal.own {
+            let mut signed = self.signed();
+            self.shown.show(own.certified);
+            *signed = own.signed;
+        }
+        if let Some(server) = renewal.server {
+            *self.server.write().unwrap_or_else(PoisonError::into_inner) = server;
+        }
+    }
+
+    fn signed(&self) -> MutexGuard<'_, Option<Signed>> {
+        self.signed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What was read again, all of it good; none of it is in use.
+pub struct Renewal {
+    /// `None` where the certificate that is shown stays.
+    own: Option<Own>,
+    /// `None` where the same clients are let in as before.
+    server: Option<Arc<Server>>,
+}
+
+/// The server's own certificate, and how it is signed again, if it is.
+struct Own {
+    certified: Arc<CertifiedKey>,
+    signed: Option<Signed>,
+}
+
+impl Own {
+    fn new(settings: &Settings) -> Result<Own, TlsError> {
+        match Own::of_operator(settings)? {
+            Some(own) => Ok(own),
+            None => Own::signed(settings, Authority::load(settings)?),
+        }
+    }
+
+    /// The same, unless it is what `present` has signed.
+    fn renewed(settings: &Settings, present: Option<&Signed>) -> Result<Option<Own>, TlsError> {
+        if let Some(own) = Own::of_operator(settings)? {
+            return Ok(Some(own));
+        }
+        let root = Authority::load(settings)?;
+        match present {
+            Some(signed) if signed.is_by(&root, settings) => Ok(None),
+            _ => Own::signed(settings, root).map(Some),
+        }
+    }
+
+    fn of_operator(settings: &Settings) -> Result<Option<Own>, TlsError> {
+        let files = both(
+            ("tls_cert", settings.cert.as_deref()),
+            ("tls_key", settings.key.as_deref()),
+        )?;
+        let own = |(cert, key)| {
+            Ok(Own {
+                certified: operators(cert, key)?,
+                signed: None,
+            })
+        };
+        files.map(own).transpose()
+    }
+
+    fn signed(settings: &Settings, root: Authority) -> Result<Own, TlsError> {
+        let signed = Signed::new(settings, root)?;
+        Ok(Own {
+            certified: signed.certify(&signed.subjects)?,
+            signed: Some(signed),
+        })
+    }
+}
+
+impl Server {
+    fn new(shown: &Arc<Shown>, clients: Clients) -> Result<Arc<Server>, TlsError> {
+        let config = Arc::new(server_config(Arc::clone(shown), &clients)?);
+        Ok(Arc::new(Server { config, clients }))
     }
 }
 
@@ -101,10 +198,10 @@ impl ResolvesServerCert for Shown {
     }
 }
 
-fn server_config(shown: Arc<Shown>) -> Result<ServerConfig, TlsError> {
+fn server_config(shown: Arc<Shown>, clients: &Clients) -> Result<ServerConfig, TlsError> {
     let mut config = ServerConfig::builder_with_details(provider(), Arc::new(WallClock))
         .with_protocol_versions(VERSIONS)?
-        .with_no_client_auth()
+        .with_client_cert_verifier(clients.verifier())
         .with_cert_resolver(shown);
     // The suites are in our order (see `provider`), not the client's.
     config.ignore_client_order = true;
@@ -150,18 +247,26 @@ struct Signed {
 }
 
 impl Signed {
-    fn new(settings: &Settings) -> Result<Self, TlsError> {
+    fn new(settings: &Settings, root: Authority) -> Result<Self, TlsError> {
         let configured = Configured::parse(&settings.names)?;
         let key = fresh_key()?;
         Ok(Signed {
             settings: settings.clone(),
-            root: Authority::load(settings)?,
+            root,
             key_info: key.public_key().ok_or(TlsError::Random)?.to_vec(),
             key,
             lookups: Lookups::default(),
             subjects: Subjects::gather(settings, &configured)?,
             configured,
         })
+    }
+
+    /// Whether a certificate by this root, for these settings, is what is signed already.
+    fn is_by(&self, root: &Authority, settings: &Settings) -> bool {
+        self.root.certificate == root.certificate
+            && self.settings.names == settings.names
+            && self.settings.resolve == settings.resolve
+            && self.settings.host_root == settings.host_root
     }
 
     /// A certificate for `subjects`. The root goes with it, for clients to see.

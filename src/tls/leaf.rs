@@ -192,8 +192,7 @@ fn key_id(key_info: &[u8]) -> Vec<u8> {
 }
 
 /// Judges what was signed as a client does that trusts the root and nothing else, at the moment
-/// when both begin to be valid: this node's clock may stand anywhere. A verifier of its own would
-/// bring a reader of revocation lists, of which there are none.
+/// when both begin to be valid: this node's clock may stand anywhere.
 fn verify(
     root: &Authority,
     not_before: Option<i64>,

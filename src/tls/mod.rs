@@ -1,10 +1,10 @@
 //! Server identity and client trust.
-
 //!
 //! The server shows a certificate that the agent signs at its start with a root (`root`, `leaf`)
 //! for the names and addresses of its host (`subjects`, `addresses`, `lookups`), or the
-//! operator's own; [`Identity`] holds it and signs anew when the addresses change. A client of
-//! masters trusts what [`client_config`] says.
+//! operator's own; [`Identity`] holds it and signs anew when the addresses change. Which clients
+//! are let in by a certificate, and as whom, [`Clients`] says. A client of masters trusts what
+//! [`client_config`] says.
 
 use std::path::{Path, PathBuf};
 
@@ -13,6 +13,8 @@ use rustls::version::{TLS12, TLS13};
 
 mod addresses;
 mod change;
+mod client_name;
+mod clients;
 mod clock;
 mod der;
 mod error;
@@ -31,9 +33,10 @@ mod x509;
 
 pub use addresses::{host_name, warning};
 pub use change::Change;
+pub use clients::{Client, ClientAuth, Clients, is_certified};
 pub use clock::clock_hint;
 pub use error::TlsError;
-pub use identity::Identity;
+pub use identity::{Identity, Renewal, Server};
 pub use lookups::LOOKUP_TIME;
 pub use root::{Root, root_certificate};
 pub use trust::client_config;
@@ -59,7 +62,7 @@ fn both<'a>(
     }
 }
 
-/// What the operator decides about the server's certificate.
+/// What the operator decides about the server's certificate and its clients'.
 #[derive(Clone, Debug, Default)]
 pub struct Settings {
     /// The operator's own certificate chain (PEM, leaf first); with `key` it replaces the signed one.
@@ -70,6 +73,12 @@ pub struct Settings {
     pub root_cert: Option<PathBuf>,
     /// The key of `root_cert` (PEM: PKCS#8).
     pub root_key: Option<PathBuf>,
+    /// The authorities (PEM) of clients' certificates.
+    pub client_ca: Option<PathBuf>,
+    /// Who has to show one; goes with `client_ca`.
+    pub client_auth: ClientAuth,
+    /// Lists (PEM) of the certificates that were revoked; goes with `client_ca`.
+    pub client_crl: Option<PathBuf>,
     /// Names and addresses that the certificate shall carry besides the host's own.
     pub names: Vec<String>,
     /// Whether names that the host's addresses resolve to are added (by [`Identity::refresh`]).

@@ -19,8 +19,9 @@ const KEY_LIFETIME: Duration = Duration::from_secs(6 * 60 * 60);
 /// Octets of an AES-256 key.
 const KEY_LEN: usize = 32;
 
-/// The largest ticket that is opened: a session takes far less without client certificates.
-const MAX_TICKET: usize = 4096;
+/// The largest ticket that is made and opened: a session holds the client's certificates, of which
+/// a long chain of RSA has 8 KiB. A client with more does a whole handshake each time.
+const MAX_TICKET: usize = 16 * 1024;
 
 /// Seals and opens tickets with a key that changes.
 #[derive(Debug)]
@@ -97,6 +98,9 @@ fn random_key() -> Option<LessSafeKey> {
 /// A random nonce, then the sealed text and its tag. 96 random bits do not repeat among the
 /// tickets of six hours.
 fn seal(key: &LessSafeKey, plain: &[u8]) -> Option<Vec<u8>> {
+    if NONCE_LEN + plain.len() + AES_256_GCM.tag_len() > MAX_TICKET {
+        return None;
+    }
     let mut nonce = [0; NONCE_LEN];
     SystemRandom::new().fill(&mut nonce).ok()?;
     let mut sealed = plain.to_vec();

@@ -36,7 +36,14 @@ fn trusted(ca: Option<&Path>) -> Result<RootCertStore, TlsError> {
             webpki_roots::TLS_SERVER_ROOTS.iter().cloned(),
         ));
     };
-    let file = PemFile::read("ca", path)?;
+    authorities(&PemFile::read("ca", path)?)
+}
+
+/// The certificates of a file, each of which is trusted to sign others.
+///
+/// # Errors
+/// There is none, or one of them cannot be trusted.
+pub(super) fn authorities(file: &PemFile<'_>) -> Result<RootCertStore, TlsError> {
     let mut store = RootCertStore::empty();
     for (index, certificate) in file.certificates()?.into_iter().enumerate() {
         store.add(certificate).map_err(|error| {

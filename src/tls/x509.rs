@@ -1,4 +1,4 @@
-//! What the agent needs to know of a root certificate (RFC 5280 §4.1).
+//! What the agent needs to know of a root's or a client's certificate (RFC 5280 §4.1).
 //!
 //! `build.rs` includes this file too: the root that is embedded and the one that is given at run
 //! time pass the same judgement.
@@ -11,6 +11,8 @@ mod extension {
     pub const KEY_ID: &[u8] = &[0x55, 0x1d, 0x0e];
     /// keyUsage, 2.5.29.15.
     pub const KEY_USAGE: &[u8] = &[0x55, 0x1d, 0x0f];
+    /// subjectAltName, 2.5.29.17.
+    pub const ALTERNATIVES: &[u8] = &[0x55, 0x1d, 0x11];
     /// basicConstraints, 2.5.29.19.
     pub const BASIC_CONSTRAINTS: &[u8] = &[0x55, 0x1d, 0x13];
 }
@@ -30,6 +32,8 @@ pub struct Certificate<'a> {
     pub public_key: &'a [u8],
     /// The subject key identifier, where there is one.
     pub key_id: Option<&'a [u8]>,
+    /// The subject's alternative names (GeneralNames), whole, where there are any.
+    pub alternatives: Option<&'a [u8]>,
     /// BasicConstraints' cA.
     is_ca: bool,
     /// The first octet of KeyUsage, where there is one.
@@ -54,6 +58,7 @@ impl<'a> Certificate<'a> {
             subject,
             public_key: public_key(key_info.whole)?,
             key_id: None,
+            alternatives: None,
             is_ca: false,
             key_usage: None,
         };
@@ -97,6 +102,9 @@ impl<'a> Certificate<'a> {
             let mut value = Reader::new(fields.expect(tag::OCTET_STRING)?.contents);
             match id {
                 extension::KEY_ID => self.key_id = Some(value.expect(tag::OCTET_STRING)?.contents),
+                extension::ALTERNATIVES => {
+                    self.alternatives = Some(value.expect(tag::SEQUENCE)?.whole);
+                }
                 extension::KEY_USAGE => {
                     // The first octet of a BIT STRING counts the unused bits of the last one.
                     let bits = value.expect(tag::BIT_STRING)?.contents;

@@ -11,7 +11,7 @@ use crate::support::{
 fn start(settings: &Settings, dir: &Scratch) -> Server {
     dir.write("trusted.pem", root_certificate(settings).unwrap().pem);
     let identity = Identity::new(settings).unwrap();
-    Server::start(identity.server_config(), "127.0.0.1:0")
+    Server::start(identity.server().config.clone(), "127.0.0.1:0")
 }
 
 /// `openssl s_client` against the port; `None` where openssl is missing.

@@ -54,7 +54,7 @@ fn the_certificate_carries_the_hosts_name_and_addresses() {
             ..Settings::default()
         };
         let identity = Identity::new(&settings).unwrap();
-        let server = Server::start(identity.server_config(), "127.0.0.1:0");
+        let server = Server::start(identity.server().config.clone(), "127.0.0.1:0");
         let text = shown(&server, &dir);
         for entry in expected {
             assert!(text.contains(entry), "{entry}\n{text}");
@@ -70,7 +70,7 @@ fn the_certificate_carries_the_hosts_name_and_addresses() {
 fn every_address_of_this_machine_is_in_its_certificate() {
     let dir = Scratch::new();
     let identity = Identity::new(&plain_settings()).unwrap();
-    let server = Server::start(identity.server_config(), "127.0.0.1:0");
+    let server = Server::start(identity.server().config.clone(), "127.0.0.1:0");
     let leaf = dir.write("leaf.pem", &shown_certificates(server.port(), &dir)[0]);
     for address in must("hostname -I", &dir).split_whitespace() {
         let line = format!(
@@ -90,7 +90,7 @@ fn a_change_of_addresses_is_signed_and_shown_without_a_restart() {
         ..Settings::default()
     };
     let identity = Identity::new(&settings).unwrap();
-    let server = Server::start(identity.server_config(), "127.0.0.1:0");
+    let server = Server::start(identity.server().config.clone(), "127.0.0.1:0");
     assert!(identity.refresh().unwrap().is_none(), "nothing has changed");
     let before = shown(&server, &dir);
     assert!(!before.contains("10.77.0.9"), "{before}");
@@ -166,7 +166,7 @@ fn names_are_looked_up_here() {
         ..Settings::default()
     };
     let identity = Identity::new(&settings).unwrap();
-    let server = Server::start(identity.server_config(), "127.0.0.1:0");
+    let server = Server::start(identity.server().config.clone(), "127.0.0.1:0");
     assert!(
         !shown(&server, &dir).contains("board.home.example"),
         "the start asks nobody"
@@ -186,7 +186,7 @@ fn a_host_name_that_dns_does_not_allow_or_that_is_long_does_no_harm() {
             ..Settings::default()
         };
         let identity = Identity::new(&settings).unwrap();
-        let server = Server::start(identity.server_config(), "127.0.0.1:0");
+        let server = Server::start(identity.server().config.clone(), "127.0.0.1:0");
         assert!(shown(&server, &dir).contains("DNS:localhost"), "{name}");
     }
 }
@@ -197,7 +197,7 @@ fn serial_numbers_and_keys_are_fresh() {
     let shown: Vec<String> = (0..2)
         .map(|_| {
             let identity = Identity::new(&plain_settings()).unwrap();
-            let server = Server::start(identity.server_config(), "127.0.0.1:0");
+            let server = Server::start(identity.server().config.clone(), "127.0.0.1:0");
             shown_certificates(server.port(), &dir)[0].clone()
         })
         .collect();
@@ -240,7 +240,7 @@ fn the_operators_own_certificate_is_shown_whatever_the_form_of_its_key() {
             ..plain_settings()
         };
         let identity = Identity::new(&settings).unwrap();
-        let server = Server::start(identity.server_config(), "127.0.0.1:0");
+        let server = Server::start(identity.server().config.clone(), "127.0.0.1:0");
         let chain = shown_certificates(server.port(), &dir).concat();
         let strip = |text: String| text.replace(['\n', '\r'], "");
         assert_eq!(

@@ -34,6 +34,7 @@ const NO_SETTINGS: [&str; 2] = ["--config", "/dev/null"];
 /// How an agent is started.
 pub struct Setup {
     docker: Option<PathBuf>,
+    config: Option<PathBuf>,
     args: Vec<String>,
     env: Vec<(String, String)>,
     listen: String,
@@ -45,6 +46,7 @@ impl Setup {
         let hash = bcrypt::hash(PASSWORD, BCRYPT_COST).unwrap();
         Self {
             docker: None,
+            config: None,
             args: Vec::new(),
             env: vec![("HAVEN_AGENT_ADMIN_PASSWORD".into(), hash)],
             listen: "127.0.0.1:0".into(),
@@ -54,6 +56,12 @@ impl Setup {
     /// In front of the engine that listens on this socket.
     pub fn docker(mut self, socket: &Path) -> Self {
         self.docker = Some(socket.to_owned());
+        self
+    }
+
+    /// With settings from this INI file.
+    pub fn config(mut self, path: &Path) -> Self {
+        self.config = Some(path.to_owned());
         self
     }
 
@@ -88,23 +96,24 @@ impl Setup {
     pub fn spawn(self) -> (Running, TempDir) {
         let home = TempDir::new("home");
         let mut command = clean(binary());
-        command
-            .args(NO_SETTINGS)
-            .arg("daemon")
-            .args(["--listen", &self.listen]);
+        match &self.config {
+            Some(path) => command.arg("--config").arg(path),
+            None => command.args(NO_SETTINGS),
+        };
+        command.arg("daemon").args(["--listen", &self.listen]);
         if let Some(socket) = &self.docker {
             command
                 .arg("--docker")
                 .arg(format!("unix://{}", socket.display()));
         }
         command
+            .env_remove("XDG_CONFIG_HOME")
+            .env_remove("NOTIFY_SOCKET")
+            .env("HOME", home.path());
+        command
             .args(&self.args)
             .envs(self.env)
             .current_dir(home.path());
-        command
-            .env("HOME", home.path())
-            .env_remove("XDG_CONFIG_HOME")
-            .env_remove("NOTIFY_SOCKET");
         let mut running = Running::start(&mut command);
         running.close_stdin();
         (running, home)

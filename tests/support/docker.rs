@@ -151,6 +151,20 @@ impl Cli {
         )
     }
 
+    /// Through the agent by a client certificate, and without a password.
+    pub fn certified(program: &Path, agent: &Agent, cert: &Path, key: &Path) -> Self {
+        let mut args = vec!["--tlsverify".to_owned()];
+        for (flag, path) in [
+            ("--tlscacert", agent.root.as_path()),
+            ("--tlscert", cert),
+            ("--tlskey", key),
+        ] {
+            args.extend([flag.to_owned(), path.display().to_string()]);
+        }
+        args.extend(["-H".to_owned(), format!("tcp://{}", agent.address())]);
+        Self::new(program, "{}", args)
+    }
+
     fn new(program: &Path, config: &str, args: Vec<String>) -> Self {
         let dir = TempDir::new("cli");
         fs::write(dir.join("config.json"), config).unwrap();

@@ -5,6 +5,7 @@
 #![allow(dead_code)]
 
 pub mod agent;
+pub mod authority;
 pub mod client;
 pub mod docker;
 pub mod pair;

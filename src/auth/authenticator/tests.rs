@@ -152,6 +152,83 @@ fn wrong_ones_are_refused_and_verified_each_time() {
 }
 
 #[test]
+fn a_certificate_s_user_needs_no_password_and_may_send_no_wrong_one() {
+    let authenticator = alice();
+    let bob: Arc<str> = "cert:bob".into();
+    let at_once = authenticator.check_certified(&bob, None, HERE, Instant::now(), never);
+    assert_eq!(at_once, Some(allowed("cert:bob")));
+    let judged = |value: &[u8]| {
+        let (sender, receiver) = mpsc::channel();
+        let reply = || -> Reply { Box::new(move |verdict| sender.send(verdict).unwrap()) };
+        let at_once = authenticator.check_certified(&bob, Some(value), HERE, Instant::now(), reply);
+        at_once.unwrap_or_else(|| receiver.recv_timeout(PATIENCE).unwrap())
+    };
+    for (value, verdict) in [
+        (basic("alice", "correct horse"), allowed("cert:bob")),
+        (basic("alice", "correct horse"), allowed("cert:bob")),
+        (basic("alice", "wrong"), wrong(true)),
+        (b"Bearer x".to_vec(), Verdict::Refused),
+    ] {
+        assert_eq!(judged(&value), verdict);
+    }
+}
+
+#[test]
+fn users_are_replaced_and_what_was_remembered_is_forgotten() {
+    let authenticator = Authenticator::start(Users::open()).unwrap();
+    assert_eq!(authenticator.ask(None, never), Some(allowed("-")));
+    let value = basic("alice", "correct horse");
+    for _ in 0..2 {
+        let users = Users::with("alice", HORSE).unwrap();
+        authenticator.replace(users).unwrap();
+        assert_eq!(judged(&authenticator, &value), (allowed("alice"), false));
+        assert_eq!(judged(&authenticator, &value), (allowed("alice"), true));
+    }
+    let before = authenticator.shared.users();
+    let users = Users::with("bob", PASSWORD).unwrap();
+    authenticator.replace(users).unwrap();
+    assert_eq!(judged(&authenticator, &value), (wrong(false), false));
+    // What was verified with the users of before is neither told nor remembered.
+    let tag = authenticator.shared.key.tag(&value);
+    let late = authenticator
+        .shared
+        .finish(&tag, Some(&"alice".into()), &before);
+    assert!(late.is_none());
+    assert_eq!(judged(&authenticator, &value), (wrong(false), false));
+    let bob = basic("bob", "password");
+    assert_eq!(judged(&authenticator, &bob), (allowed("bob"), false));
+}
+
+#[test]
+fn a_verification_with_the_users_of_before_takes_nothing_back_and_all_wait_on() {
+    let (authenticator, now) = (alice(), Instant::now());
+    let shared = &authenticator.shared;
+    let before = shared.users();
+    authenticator
+        .replace(Users::with("bob", PASSWORD).unwrap())
+        .unwrap();
+    let tag = shared.key.tag(b"x");
+    let source = HERE;
+    for _ in 0..lockout::FREE {
+        shared.lock().lockout.charge(source, now);
+    }
+    let reply: Reply = Box::new(|_| {});
+    let waiters = vec![Waiter { source, reply }];
+    shared.lock().running = Some(Running {
+        tag,
+        source,
+        waiters,
+    });
+    assert!(shared.finish(&tag, Some(&"bob".into()), &before).is_none());
+    assert_eq!(shared.lock().waiting(HERE), (1, 1));
+    assert!(shared.lock().lockout.wait(HERE, now).is_some());
+    let waiters = shared.finish(&tag, Some(&"bob".into()), &shared.users());
+    assert_eq!(waiters.map(|waiters| waiters.len()), Some(1));
+    assert_eq!(shared.lock().waiting(HERE), (0, 0));
+    assert_eq!(shared.lock().lockout.wait(HERE, now), None);
+}
+
+#[test]
 fn every_user_has_their_own_password() {
     let mut users = Users::built_in();
     users.add("alice", HORSE).unwrap();

@@ -232,12 +232,17 @@ impl Conn {
                 exchange.user = user.clone();
             }
         }
+        self.last_answer |= *verdict == Verdict::Barred;
         let refusal = match verdict {
             Verdict::Forbidden { why, .. } => Reply::new(403, format!("haven-agent: {why}")),
             Verdict::Delayed(wait) => Reply::delayed(*wait),
             Verdict::Overloaded => Reply::new(
                 503,
                 "haven-agent: too many passwords are waiting to be verified; try again in a moment",
+            ),
+            Verdict::Barred => Reply::new(
+                401,
+                "haven-agent: this connection's client certificate is not, or no longer, let in",
             ),
             _ => Reply::unauthorized(),
         };

@@ -20,18 +20,19 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rustls::ServerConfig;
 use rustls::server::UnbufferedServerConnection;
 
 use crate::auth::Verdict;
 use crate::buf::{BATCH, Buf, CHUNK};
-use crate::http::head::MAX_HEAD;
+use crate::http::head::{MAX_HEAD, RequestHead};
 use crate::policy::Policies;
-use crate::proxy::conn::{Conn, Judge, Sizes, Times};
+use crate::proxy::conn::{Conn, Sizes, Times};
 use crate::proxy::upstream::Upstream;
 use crate::sys::epoll::{Event, Interest, Poller, Token};
 use crate::sys::socket::Socket;
+use crate::tls::{Client, Server};
 
+mod client;
 mod closing;
 mod docker;
 mod tls;
@@ -48,6 +49,9 @@ const MAX_SEALED_OUT: usize = 256 * 1024;
 /// spans several (RFC 8446 §4: clients that send a certificate).
 const MAX_SEALED_IN: usize = 64 * 1024 + BATCH;
 
+/// Asked about each request's head and the client that sent it; `None` if the verdict takes time.
+pub type Judge<'a> = &'a mut dyn FnMut(&RequestHead<'_>, &Client) -> Option<Verdict>;
+
 /// What a session needs of the loop that drives it.
 pub struct Context<'a> {
     /// Where its descriptors are watched.
@@ -58,6 +62,8 @@ pub struct Context<'a> {
     pub judge: Judge<'a>,
     /// What each user may do.
     pub policies: &'a Policies,
+    /// What connections are met with now; none while the proxy is off.
+    pub server: Option<&'a Arc<Server>>,
     /// The time of this turn of the loop.
     pub now: Instant,
     /// The bounds in time.
@@ -98,6 +104,10 @@ pub struct Session {
     peer: IpAddr,
     client: Watched,
     tls: UnbufferedServerConnection,
+    client_is: Client,
+    /// What said who the client is, and when.
+    judged_by: Arc<Server>,
+    judged_at: Instant,
     sealed_in: Buf,
     opened_in: Buf,
     sealed_out: Buf,
@@ -125,7 +135,7 @@ impl Session {
         socket: Socket,
         peer: IpAddr,
         tokens: (Token, Token),
-        tls: &Arc<ServerConfig>,
+        server: &Arc<Server>,
         handshake: Duration,
         cx: &Context<'_>,
     ) -> io::Result<Session> {
@@ -137,7 +147,11 @@ impl Session {
         Ok(Session {
             peer,
             client: Watched::new(socket, tokens.0, interest),
-            tls: UnbufferedServerConnection::new(Arc::clone(tls)).map_err(io::Error::other)?,
+            tls: UnbufferedServerConnection::new(Arc::clone(&server.config))
+                .map_err(io::Error::other)?,
+            client_is: Client::Unknown,
+            judged_by: Arc::clone(server),
+            judged_at: cx.now,
             sealed_in: Buf::new(MAX_SEALED_IN),
             opened_in: Buf::new(MAX_HEAD + MAX_SEALED_IN),
             sealed_out: Buf::new(MAX_SEALED_OUT),
@@ -275,6 +289,7 @@ impl Session {
 
     /// Moves bytes as far as they go, then watches for what is missing.
     fn advance(&mut self, cx: &mut Context<'_>) -> Result<(), Over> {
+        self.identify_again(cx);
         loop {
             // In this order one pass takes a request to Docker, or an answer to the client.
             let mut moved = self.offer_docker(cx);
@@ -297,9 +312,19 @@ impl Session {
 
     /// Offers what was opened and not taken so far, then the end that came after it.
     fn offer_client(&mut self, cx: &mut Context<'_>) -> bool {
-        let taken = self
-            .conn
-            .client_data(self.opened_in.data(), cx.judge, cx.policies, cx.now);
+        let Session {
+            conn,
+            opened_in,
+            client_is,
+            phase,
+            ..
+        } = self;
+        let mut judge = |head: &RequestHead<'_>| (cx.judge)(head, client_is);
+        let taken = match phase {
+            // Nobody is asked about before it is known who they are.
+            Phase::Handshake { .. } => 0,
+            _ => conn.client_data(opened_in.data(), &mut judge, cx.policies, cx.now),
+        };
         self.opened_in.consume(taken);
         // What is left although more is asked for is the beginning of a head that will not end.
         let held = self.opened_in.len();

@@ -7,6 +7,7 @@ use rustls::unbuffered::{
 
 use super::{ClientEnd, Context, Over, Phase, Session};
 use crate::buf::{BATCH, Buf, CHUNK};
+use crate::http::head::RequestHead;
 use crate::proxy::reply::Reply;
 
 /// The most plain bytes that one record carries (RFC 8446 §5.1).
@@ -60,17 +61,22 @@ impl Session {
             opened_in,
             conn,
             phase,
+            client_is,
             ..
         } = self;
         let UnbufferedStatus { discard, state, .. } = tls.process_tls_records(sealed_in.data_mut());
         let mut step = Step::Again;
+        let mut established = false;
         let discard = match state {
             Ok(ConnectionState::ReadTraffic(mut traffic)) => {
-                let wanted = matches!(phase, Phase::Open | Phase::Handshake { .. });
+                // What comes with the handshake's end waits until it is known who the client is.
+                let known = matches!(phase, Phase::Open);
+                let wanted = known || matches!(phase, Phase::Handshake { .. });
+                let mut judge = |head: &RequestHead<'_>| (cx.judge)(head, client_is);
                 discard
                     + read_records(&mut traffic, |plain| {
-                        let taken = match wanted && opened_in.is_empty() {
-                            true => conn.client_data(plain, cx.judge, cx.policies, cx.now),
+                        let taken = match known && opened_in.is_empty() {
+                            true => conn.client_data(plain, &mut judge, cx.policies, cx.now),
                             false => 0,
                         };
                         let rest = plain.get(taken..).unwrap_or_default();
@@ -94,6 +100,7 @@ impl Session {
                 if let Phase::Handshake { .. } = phase {
                     *phase = Phase::Open;
                     conn.begin(cx.now);
+                    established = true;
                 }
                 let plain = conn.to_client();
                 seal(&mut traffic, plain, sealed_out)?;
@@ -117,12 +124,23 @@ impl Session {
             }
         };
         sealed_in.consume(discard);
+        if established {
+            self.identify(cx);
+        }
         Ok(step)
     }
 
     /// The client broke TLS: the alert that says so is the last word.
     fn fail_tls(&mut self, error: &rustls::Error, cx: &mut Context<'_>) -> Result<Step, Over> {
-        ::log::debug!("{}: TLS: {error}", self.peer);
+        match error {
+            // A login that failed, as a wrong password.
+            rustls::Error::InvalidCertificate(_)
+            | rustls::Error::InvalidCertRevocationList(_)
+            | rustls::Error::NoCertificatesPresented => {
+                ::log::warn!("{} -: refused at the handshake: {error}", self.peer);
+            }
+            _ => ::log::debug!("{}: TLS: {error}", self.peer),
+        }
         if let Phase::Closing(_) = self.phase {
             return Err("the client broke the TLS protocol while the connection was closing");
         }
