@@ -142,10 +142,7 @@ fn why(error: &io::Error) -> String {
 /// Leaves `readable` to be read and nothing to be written or executed; gives Landlock's ABI.
 fn restrict(readable: &[PathBuf]) -> io::Result<u32> {
     let abi = landlock::abi()?;
-    // A service manager may listen at an abstract socket (sd_notify(3)).
-    let notify = std::env::var_os("NOTIFY_SOCKET").unwrap_or_default();
-    let abstract_sockets = notify.as_encoded_bytes().starts_with(b"@");
-    let ruleset = Ruleset::new(abi, abstract_sockets)?;
+    let ruleset = Ruleset::new(abi)?;
     for place in readable {
         match ruleset.allow_reading(place) {
             // What cannot be reached now could not be read either.

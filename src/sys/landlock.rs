@@ -69,21 +69,16 @@ pub fn abi() -> io::Result<u32> {
 pub struct Ruleset(OwnedFd);
 
 impl Ruleset {
-    /// Nothing may be read, written or executed, and no process outside be signalled, as far as `abi`
-    /// knows how to say so. `abstract_sockets`: those may be connected to.
+    /// Nothing may be read, written or executed, no process outside be signalled and no socket without
+    /// a file outside be connected to, as far as `abi` knows how to say so.
     ///
     /// # Errors
     /// `landlock_create_ruleset(2)`.
-    pub fn new(abi: u32, abstract_sockets: bool) -> io::Result<Ruleset> {
-        let scopes = if abstract_sockets {
-            SIGNAL
-        } else {
-            SIGNAL | ABSTRACT_SOCKET
-        };
+    pub fn new(abi: u32) -> io::Result<Ruleset> {
         let attributes = Attributes {
             handled_access_fs: handled(abi),
             handled_access_net: 0,
-            scoped: if abi < SCOPES { 0 } else { scopes },
+            scoped: scopes(abi),
         };
         // SAFETY: `attributes` is live, of the structure's layout, and as long as is said; the
         // call only reads it.
@@ -148,6 +143,15 @@ fn handled(abi: u32) -> u64 {
     known.map_or(0, |(_, bits)| (1 << bits) - 1)
 }
 
+/// Every scope that `abi` knows.
+fn scopes(abi: u32) -> u64 {
+    if abi < SCOPES {
+        0
+    } else {
+        ABSTRACT_SOCKET | SIGNAL
+    }
+}
+
 /// Opens a path without the right to read it.
 fn open_path(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
@@ -175,6 +179,7 @@ mod tests {
         assert_eq!(handled(4), 0x7fff);
         assert_eq!(handled(5), 0xffff);
         assert_eq!(handled(99), 0xffff);
+        assert_eq!((scopes(5), scopes(6)), (0, 3));
     }
 
     /// In a thread of its own, which alone is bound.
@@ -183,7 +188,7 @@ mod tests {
         std::thread::scope(|scope| {
             let thread = scope.spawn(|| {
                 super::super::process::forbid_new_privileges().unwrap();
-                let ruleset = Ruleset::new(abi, false).unwrap();
+                let ruleset = Ruleset::new(abi).unwrap();
                 for place in to {
                     ruleset.allow_reading(place).unwrap();
                 }
@@ -234,6 +239,21 @@ mod tests {
         });
         drop(listener);
         fs::remove_file(&path).unwrap();
+    }
+
+    #[test]
+    fn a_socket_without_a_file_is_out_of_reach() {
+        use std::os::linux::net::SocketAddrExt;
+        use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
+        let name = format!("haven-landlock-{}", std::process::id());
+        let address = SocketAddr::from_abstract_name(name).unwrap();
+        let listener = UnixListener::bind_addr(&address).unwrap();
+        UnixStream::connect_addr(&address).unwrap();
+        restricted(&[], || {
+            let connected = UnixStream::connect_addr(&address);
+            assert_eq!(denied(connected), scopes(abi().unwrap()) != 0);
+        });
+        drop(listener);
     }
 
     #[test]
