@@ -91,10 +91,6 @@ fn hammering_delays_nobody_who_is_known_and_nobody_elsewhere() {
                     _ => panic!("{}", answer.head),
                 };
             });
-            // The first is taken up before the others fill their address's places behind it.
-            if number == 0 {
-                thread::sleep(Duration::from_millis(200));
-            }
         }
         // The first guesses wait for their verification, which takes long; the others were sent away.
         assert!(eventually(|| delayed.load(Ordering::SeqCst) >= GUESSERS / 2));

@@ -66,7 +66,8 @@ def run(options, place, script):
     upstream = servers.Upstream(options.upstream, place.directory)
     try:
         agent = peers.agent(place, upstream.path, options.agent)
-        agent.command = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={output}", *agent.command]
+        # The sandbox would bind valgrind, too, which has a file to write.
+        agent.command = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={output}", *agent.command, "--sandbox", "off"]
         agent.patience = 60  # seconds: valgrind is slow to start
         try:
             agent.start()

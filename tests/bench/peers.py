@@ -70,7 +70,8 @@ def agent(place, upstream, binary, name="agent", workers=1):
     env = {"PATH": os.environ["PATH"], "HOME": place.directory, "HAVEN_AGENT_ADMIN_PASSWORD": HASH}
     port = free_port()
     command = [binary, "--listen", f"127.0.0.1:{port}", "--docker", f"unix://{upstream}", "--workers", str(workers),
-               "--tls-cert", place.cert, "--tls-key", place.key, "--timeout", "3600", "--idle-timeout", "3600"]
+               "--tls-cert", place.cert, "--tls-key", place.key, "--timeout", "3600", "--idle-timeout", "3600",
+               "--max-connections-per-address", "100000"]  # all come from one
     return Server(name, version_of(binary, "--version").split()[-1], command, port, env)
 
 
