@@ -208,7 +208,9 @@ fn verify(
     let not_before =
         not_before.ok_or_else(|| root.fault("its validity cannot be read".to_owned()))?;
     let localhost = ServerName::try_from("localhost").map_err(|error| unusable(&error))?;
-    let algorithms = super::provider::provider().signature_verification_algorithms.all;
+    let algorithms = super::provider::provider()
+        .signature_verification_algorithms
+        .all;
     let now = unix_time(not_before);
     ParsedCertificate::try_from(certificate)
         .and_then(|leaf| {
