@@ -497,6 +497,7 @@ fn what_ends_at_the_proxy_in_a_request_may_pass_in_an_answer() {
 fn names_are_known_in_any_case_and_only_whole() {
     for name in [
         "te",
+        "close",
         "trailer",
         "upgrade",
         "keep-alive",

@@ -276,8 +276,8 @@ impl Conn {
     }
 
     fn finish_exchange(&mut self) {
-        if let Some(exchange) = self.exchange.take() {
-            self.finished.extend(exchange.into_access());
+        if let Some(access) = self.exchange.take().and_then(Exchange::into_access) {
+            self.finished.push_back(access);
         }
     }
 
