@@ -51,16 +51,8 @@ fn explain(config: &Config, user: &str, method: &str, path: &str) -> Result<Exit
             return Ok(ExitCode::FAILURE);
         }
     };
-    let ruling = config.policies.judge(
-        user,
-        &Question {
-            method,
-            target: &target,
-            upgrade: None,
-            has_body: false,
-            has_form: false,
-        },
-    );
+    let question = Question::plain(method, &target);
+    let ruling = config.policies.judge(user, &question);
     let verdict = if ruling.allowed { "allowed" } else { "denied" };
     print(&format!(
         "{verdict}\nto:   {user}\nasks: {method} {}{}\nby:   {}\n",

@@ -767,16 +767,9 @@ fn the_readme_lists_every_option() {
 /// Who may do what: the policy that explains a denial of `POST /build`, by user.
 fn policy_of(config: &Config, user: &str) -> String {
     let target = crate::policy::Target::parse("/containers/x/kill").unwrap();
-    let ruling = config.policies.judge(
-        user,
-        &crate::policy::Question {
-            method: "POST",
-            target: &target,
-            upgrade: None,
-            has_body: false,
-            has_form: false,
-        },
-    );
+    let ruling = config
+        .policies
+        .judge(user, &crate::policy::Question::plain("POST", &target));
     let (policy, _) = ruling.by.split_once(':').unwrap_or((&ruling.by, ""));
     policy.to_string()
 }

@@ -62,6 +62,19 @@ pub struct Question<'q> {
     pub has_form: bool,
 }
 
+impl<'q> Question<'q> {
+    /// One without a body that stays in HTTP.
+    pub fn plain(method: &'q str, target: &'q Target<'q>) -> Question<'q> {
+        Question {
+            method,
+            target,
+            upgrade: None,
+            has_body: false,
+            has_form: false,
+        }
+    }
+}
+
 /// What has been decided about a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ruling {

@@ -2,16 +2,7 @@ use super::*;
 
 fn ask(policies: &Policies, user: &str, method: &str, target: &str) -> Ruling {
     let target = Target::parse(target).unwrap();
-    policies.judge(
-        user,
-        &Question {
-            method,
-            target: &target,
-            upgrade: None,
-            has_body: false,
-            has_form: false,
-        },
-    )
+    policies.judge(user, &Question::plain(method, &target))
 }
 
 fn policies(text: &str) -> Policies {
