@@ -44,3 +44,21 @@ machine() {
         *) uname -m ;;
     esac
 }
+
+# A nightly toolchain with these components, for what stable Rust does not have; fails where rustup cannot install one.
+find_nightly() {
+    find_cargo
+    has rustup || {
+        say "no rustup, which a nightly toolchain comes from"
+        return 1
+    }
+    has_nightly "$@" || rustup toolchain install nightly --profile minimal --no-self-update "${@/#/--component=}"
+}
+
+has_nightly() {
+    local component installed
+    installed=$(rustup component list --toolchain nightly --installed 2>/dev/null) || return
+    for component in "$@"; do
+        grep -q "^$component" <<<"$installed" || return
+    done
+}

@@ -39,6 +39,8 @@ pub mod buf;
 mod commands;
 pub mod config;
 pub mod docker;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 pub mod http;
 pub mod links;
 pub mod log;
@@ -55,6 +57,7 @@ pub mod sys;
 pub mod tls;
 pub mod zone;
 
+#[cfg(not(any(fuzzing, plain_heap)))]
 #[global_allocator]
 static HEAP: sys::heap::Heap = sys::heap::Heap;
 

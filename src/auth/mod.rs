@@ -10,6 +10,8 @@
 
 mod authenticator;
 mod basic;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod lockout;
 mod remembered;
 mod users;

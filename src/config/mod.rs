@@ -8,6 +8,8 @@ mod arguments;
 mod echo;
 mod error;
 mod files;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod help;
 mod ini;
 mod options;

@@ -183,7 +183,7 @@ pub fn stale_mount(socket: &Path) -> bool {
 }
 
 /// The topmost (that is, the last) mount on `socket` decides.
-fn shows_deleted(table: &[u8], socket: &Path) -> bool {
+pub(super) fn shows_deleted(table: &[u8], socket: &Path) -> bool {
     use std::os::unix::ffi::OsStrExt;
     table
         .split(|&b| b == b'\n')

@@ -6,6 +6,8 @@
 
 mod endpoint;
 mod error;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 
 pub use endpoint::{DEFAULT_TCP_PORT, Endpoint, EndpointError};
 pub use error::{DockerError, stale_mount};

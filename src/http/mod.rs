@@ -2,4 +2,6 @@
 
 pub mod body;
 pub mod client;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 pub mod head;

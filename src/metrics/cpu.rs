@@ -29,7 +29,7 @@ const COUNTED: usize = 8;
 const IDLE: [usize; 2] = [3, 4];
 
 /// The counters of one reading, in ticks; those that a kernel does not have stay 0.
-type Ticks = [u64; COUNTED];
+pub(super) type Ticks = [u64; COUNTED];
 
 pub(super) struct Cpu {
     path: PathBuf,
@@ -71,7 +71,7 @@ fn read(path: &Path) -> Result<Ticks, SourceError> {
 }
 
 /// The numbers of the line `cpu`, which is the first; at least up to `idle`.
-fn parse(text: &[u8]) -> Option<Ticks> {
+pub(super) fn parse(text: &[u8]) -> Option<Ticks> {
     let line = source::whole_lines(text).next()?;
     let mut fields = source::fields(line);
     if fields.next()? != b"cpu" {
@@ -90,7 +90,7 @@ fn parse(text: &[u8]) -> Option<Ticks> {
 ///
 /// `iowait` may go back (proc_stat(5) says so), and all counters may where a machine is resumed
 /// or moved. Each field's step back counts as none, as in top and psutil.
-fn load(before: &Ticks, now: &Ticks) -> Option<f32> {
+pub(super) fn load(before: &Ticks, now: &Ticks) -> Option<f32> {
     let mut total = 0_u64;
     let mut idle = 0_u64;
     for (place, (before, now)) in before.iter().zip(now).enumerate() {

@@ -95,7 +95,7 @@ fn kilobytes(value: &[u8]) -> Option<u64> {
 
 /// # Errors
 /// The field that is missing.
-fn parse(text: &[u8]) -> Result<Memory, &'static str> {
+pub(super) fn parse(text: &[u8]) -> Result<Memory, &'static str> {
     let fields = Fields::read(text);
     let total = fields.total.filter(|&total| total > 0).ok_or("MemTotal")?;
     let said = fields.available.filter(|&available| available > 0);

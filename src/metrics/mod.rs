@@ -8,6 +8,8 @@ use std::path::Path;
 
 mod cpu;
 mod disk;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod memory;
 mod mounts;
 mod network;

@@ -153,7 +153,7 @@ fn in_net_dev(path: &Path) -> Result<Interfaces, SourceError> {
 
 /// `  eth0: 1500 12 0 0 0 0 0 0 900 7 …`: eight fields received, then eight sent, bytes first.
 /// The two heading lines have no colon. There is no type here: the loopback goes by its name.
-fn parse_net_dev(line: &[u8]) -> Option<(String, Traffic)> {
+pub(super) fn parse_net_dev(line: &[u8]) -> Option<(String, Traffic)> {
     // The last colon: old kernels list aliases such as `eth0:1`.
     let colon = line.iter().rposition(|&b| b == b':')?;
     let (name, counters) = line.split_at(colon);

@@ -25,6 +25,8 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 mod file;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod path;
 mod rule;
 #[cfg(test)]

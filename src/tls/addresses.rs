@@ -115,7 +115,7 @@ fn read_text(path: &Path, bound: usize) -> io::Result<String> {
 /// The local addresses in `/proc/net/fib_trie`, the kernel's routes as a tree: a leaf line
 /// `|-- 192.0.2.2`, under it a line for each of its routes, `/32 host LOCAL` where the address is
 /// the machine's own. (`/proc/net/route`, `dev` and `arp` do not have them.)
-fn fib_trie_addresses(table: &str) -> Set<IpAddr> {
+pub(super) fn fib_trie_addresses(table: &str) -> Set<IpAddr> {
     let mut addresses = Set::default();
     let mut leaf: Option<Ipv4Addr> = None;
     for line in table.lines().map(str::trim_start) {
@@ -130,7 +130,7 @@ fn fib_trie_addresses(table: &str) -> Set<IpAddr> {
 
 /// The addresses in `/proc/net/if_inet6`: 32 hexadecimal digits at the start of each line, the
 /// interface's name at its end.
-fn if_inet6_addresses(table: &str, root: &Path) -> impl Iterator<Item = IpAddr> {
+pub(super) fn if_inet6_addresses(table: &str, root: &Path) -> impl Iterator<Item = IpAddr> {
     table.lines().filter_map(|line| {
         let mut fields = line.split_ascii_whitespace();
         let digits = fields.next().filter(|digits| digits.len() == 32)?;

@@ -39,6 +39,16 @@ impl<'a> PemFile<'a> {
         })
     }
 
+    /// What a file with these bytes would be.
+    #[cfg(any(test, fuzzing))]
+    pub(super) fn of(setting: &'static str, path: &'a Path, bytes: &[u8]) -> Self {
+        PemFile {
+            setting,
+            path,
+            bytes: bytes.to_vec(),
+        }
+    }
+
     /// The setting and the path, as errors name them.
     pub(super) fn name(&self) -> String {
         format!("{} ({})", self.setting, self.path.display())

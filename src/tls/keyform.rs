@@ -150,7 +150,7 @@ pub fn certificate_complaint(bytes: &[u8], path: &str) -> String {
 }
 
 /// `text` as one word of a shell's command line.
-fn shell_word(text: &str) -> String {
+pub(super) fn shell_word(text: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+=:,@".contains(&byte);
     if !text.is_empty() && text.bytes().all(plain) {
         text.to_owned()

@@ -19,6 +19,8 @@ mod clock;
 mod der;
 mod error;
 mod files;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod identity;
 mod keyform;
 mod leaf;

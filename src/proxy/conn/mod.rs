@@ -26,6 +26,12 @@ use crate::http::body::{Body, Coding, Framing};
 use crate::http::head::{HeadFinder, HeadLimits, MAX_HEAD, RequestHead, Version};
 mod down;
 mod exchange;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
+#[cfg(any(test, fuzzing))]
+#[cfg_attr(fuzzing, allow(dead_code, reason = "tests alone use the rest"))]
+#[path = "tests/shell.rs"]
+mod shell;
 mod up;
 
 #[cfg(test)]

@@ -323,7 +323,7 @@ impl Request {
     }
 }
 
-fn question<'q>(head: &RequestHead<'q>, target: &'q Target<'q>) -> Question<'q> {
+pub(super) fn question<'q>(head: &RequestHead<'q>, target: &'q Target<'q>) -> Question<'q> {
     Question {
         method: head.method,
         target,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::super::{Close, Conn, Down, Sizes, Times, Up};
+use super::{Close, Conn, Down, Sizes, Times, Up};
 use crate::auth::Verdict;
 use crate::buf::{Buf, CHUNK};
 use crate::http::head::{HeadLimits, MAX_FIELDS, MAX_HEAD, RequestHead};
@@ -65,6 +65,8 @@ pub(super) struct Link {
     pub(super) breaks: bool,
     /// Writes fail.
     pub(super) deaf: bool,
+    /// How much Docker had received when the connection became a stream.
+    pub(super) stream_at: Option<usize>,
     ended: bool,
 }
 
@@ -82,6 +84,8 @@ pub(super) enum Dial {
 pub(super) struct Judging {
     /// Method and target of each head.
     pub(super) asked: Vec<String>,
+    /// Those of them, by their place, that somebody asks who may come in.
+    pub(super) let_in: Vec<(usize, Arc<str>)>,
     /// A verdict is still out.
     pub(super) pending: bool,
 }
@@ -91,7 +95,21 @@ impl Judging {
     fn judge(&mut self, head: &RequestHead<'_>) -> Option<Verdict> {
         assert!(!self.pending, "a request before the verdict on the last");
         self.asked.push(format!("{} {}", head.method, head.target));
-        match head.authorization {
+        let verdict = self.known(head.authorization);
+        self.note(verdict.as_ref());
+        verdict
+    }
+
+    fn note(&mut self, verdict: Option<&Verdict>) {
+        if let (Some(Verdict::Allowed(user)), Some(last)) =
+            (verdict, self.asked.len().checked_sub(1))
+        {
+            self.let_in.push((last, Arc::clone(user)));
+        }
+    }
+
+    fn known(&mut self, authorization: Option<&[u8]>) -> Option<Verdict> {
+        match authorization {
             Some(b"good") => Some(allowed()),
             Some(b"reader") => Some(reader()),
             Some(b"busy") => Some(Verdict::Overloaded),
@@ -116,7 +134,7 @@ pub(super) fn allowed() -> Verdict {
 /// `ann` may do anything, `bob` has the policy of all others.
 fn policies() -> Policies {
     let mut policies = Policies::built_in();
-    policies.assign("ann", "full").unwrap();
+    assert_eq!(policies.assign("ann", "full"), Ok(()));
     policies
 }
 
@@ -196,6 +214,7 @@ impl Shell {
 
     pub(super) fn verdict(&mut self, verdict: Verdict) {
         self.judging.pending = false;
+        self.judging.note(Some(&verdict));
         self.conn.verdict(verdict, &self.policies, self.now);
     }
 
@@ -365,6 +384,9 @@ impl Shell {
             moved = true;
         } else if count > 0 {
             assert!(!self.judging.pending, "forwarded before its verdict");
+            if self.conn.is_tunnel() {
+                link.stream_at.get_or_insert(link.got.len());
+            }
             link.got.extend(&pending[..count]);
             self.docker_room -= count;
             self.conn.docker_sent(count, self.now);
