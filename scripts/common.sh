@@ -45,6 +45,12 @@ machine() {
     esac
 }
 
+# The tests that start an agent, by name.
+agent_tests() {
+    local file
+    grep -l '^mod support;' tests/*.rs tests/*/main.rs | while read -r file; do basename "${file%/main.rs}" .rs; done
+}
+
 # A nightly toolchain with these components, for what stable Rust does not have; fails where rustup cannot install one.
 find_nightly() {
     find_cargo

@@ -27,6 +27,7 @@
 //! | 4 | [`report`] | what is registered, and the thread that registers it |
 //! | 4 | [`sandbox`] | what the agent gives up once it has started |
 //! | 5 | `commands` | what each command does |
+//! | 5 | `fuzzing` | harnesses of the readers, for tests alone |
 //!
 //! Who starts where: [`run`] reads the settings and hands them to a command; the `daemon` command
 //! starts the threads `log`, `auth`, `reporter` and `reload` and becomes the proxy's first event loop.
