@@ -148,11 +148,11 @@ mod tests {
     #[test]
     fn many_addresses_share_a_last_place() {
         let (mut tally, now) = (Tally::default(), Instant::now());
-        let told =
-            (0..100_000).filter(|&number| tally.admits(Source::V4(number), Kind::Login, now));
+        let many = if cfg!(miri) { 5000 } else { 100_000 };
+        let told = (0..many).filter(|&number| tally.admits(Source::V4(number), Kind::Login, now));
         assert_eq!(told.count(), MAX_SOURCES + LINES as usize);
         assert_eq!(tally.entries.len(), MAX_SOURCES + 1);
-        let rest = 100_000 - MAX_SOURCES as u64 - u64::from(LINES);
+        let rest = u64::from(many) - MAX_SOURCES as u64 - u64::from(LINES);
         assert_eq!(tally.take_due(now + INTERVAL), [summary(None, rest)]);
     }
 }

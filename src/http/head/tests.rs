@@ -421,7 +421,8 @@ fn heads_are_read_as_httparse_reads_them() {
         (seed >> 33) as usize % below
     };
     let (mut read, mut refused) = (0, 0);
-    for round in 0..60_000 {
+    let rounds = if cfg!(miri) { 300 } else { 60_000 };
+    for round in 0..rounds {
         let mut head = HEADS[round % HEADS.len()].to_vec();
         for _ in 0..random(4) {
             let at = random(head.len());
@@ -447,7 +448,8 @@ fn heads_are_read_as_httparse_reads_them() {
             None => refused += 1,
         }
     }
-    assert!(read > 10_000 && refused > 10_000, "{read}, {refused}");
+    let many = rounds / 6;
+    assert!(read > many && refused > many, "{read}, {refused}");
 }
 
 #[test]

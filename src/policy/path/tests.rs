@@ -198,7 +198,8 @@ fn the_canonical_form_is_one() {
         (state % below as u64) as usize
     };
     let mut taken = 0;
-    for _ in 0..200_000 {
+    let rounds = if cfg!(miri) { 200 } else { 200_000 };
+    for _ in 0..rounds {
         let mut target = String::from("/");
         for _ in 0..next(8) {
             target.push_str(PIECES[next(PIECES.len())]);
@@ -239,5 +240,5 @@ fn the_canonical_form_is_one() {
         );
         assert!(!decoded.contains([';', '\0', '\n', '\r']), "{target}");
     }
-    assert!(taken > 10_000, "{taken}");
+    assert!(taken > rounds / 20, "{taken}");
 }

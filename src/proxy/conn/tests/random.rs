@@ -5,7 +5,7 @@ use super::case::{forwarded, overloaded, request, unauthorized};
 use super::shell::{Dial, Pace, Shell, allowed};
 
 /// Conversations played.
-const ROUNDS: u64 = 250;
+const ROUNDS: u64 = if cfg!(miri) { 2 } else { 250 };
 
 /// Things done before a conversation is played to its end.
 const MAX_DEEDS: usize = 600;
