@@ -10,7 +10,7 @@ use super::{Container, RawContainer, RawInfo, message};
 use crate::http::client::{self, Request, Response};
 
 /// The most bytes of an answer here.
-const MOST: usize = 4096;
+const MOST: usize = 256;
 
 /// An answer: read alike in any steps, bounded, and whatever its JSON says is understood or refused.
 pub fn docker_answer(bytes: &[u8]) {
