@@ -13,7 +13,7 @@ use std::io::Read;
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use support::agent::{Agent, PASSWORD, Setup, basic};
 use support::client::{Answer, Client, client_config, head};
@@ -50,22 +50,44 @@ fn told(agent: &Agent, parts: &[&str], times: usize) {
 
 #[test]
 fn hammering_delays_nobody_who_is_known_and_nobody_elsewhere() {
-    const GUESSERS: usize = 20;
+    // Where this test is kept from running, all guesses may be done with before who is known has asked:
+    // that shows nothing, and is tried again.
+    const TRIES: usize = 5;
     let upstream = Upstream::answering(OK);
     let files = TempDir::new("users");
     let users = files.join("users");
     fs::write(&users, format!("slow:{SLOW}\n")).unwrap();
-    let agent = Setup::new()
-        .docker(&upstream.socket())
-        .listen("[::]:0")
-        .args(&["--users", users.to_str().unwrap()])
-        .start();
-    let mut known = Client::connect(&agent);
-    assert_eq!(known.ask("GET", "/test", "").text(), "ok");
+    let shown = (0..TRIES).any(|_| {
+        let agent = Setup::new()
+            .docker(&upstream.socket())
+            .listen("[::]:0")
+            .args(&["--users", users.to_str().unwrap()])
+            .start();
+        let overtaken = hammer(&agent);
+        // Another address is asked nothing of it: IPv4 as it comes to an IPv6 socket, and IPv6.
+        match TcpStream::connect(("::1", agent.port)) {
+            Ok(tcp) => {
+                let mut elsewhere = Client::over(tcp, client_config(&agent));
+                assert_eq!(ask_as(&mut elsewhere, "nobody", "x").status, 401);
+            }
+            Err(error) => support::skipped(&format!("no IPv6 here: {error}")),
+        }
+        told(&agent, &["127.0.0.1 - \"GET /test\" 4"], FREE);
+        assert!(!agent.log().contains("guess "), "{}", agent.log());
+        overtaken
+    });
+    assert!(shown, "who is known was always answered after all guesses");
+}
 
+/// Many guess at a time, and somebody known asks meanwhile: whether they were answered before the
+/// last guess was.
+fn hammer(agent: &Agent) -> bool {
+    const GUESSERS: usize = 20;
+    let mut known = Client::connect(agent);
+    assert_eq!(known.ask("GET", "/test", "").text(), "ok");
     let guessers: Vec<_> = (0..GUESSERS)
         .map(|number| {
-            let mut client = Client::connect(&agent);
+            let mut client = Client::connect(agent);
             // The handshake is done, so that all guess at a time.
             client.send("GET /test HTTP/1.1\r\n");
             (number, client)
@@ -74,6 +96,7 @@ fn hammering_delays_nobody_who_is_known_and_nobody_elsewhere() {
     let (wrong, delayed) = (AtomicUsize::new(0), AtomicUsize::new(0));
     // Guesses that were answered before those who are known.
     let seen = AtomicUsize::new(0);
+    let began = Instant::now();
     thread::scope(|scope| {
         for (number, mut client) in guessers {
             let (wrong, delayed) = (&wrong, &delayed);
@@ -92,32 +115,25 @@ fn hammering_delays_nobody_who_is_known_and_nobody_elsewhere() {
                 };
             });
         }
-        // The first guesses wait for their verification, which takes long; the others were sent away.
-        assert!(eventually(|| delayed.load(Ordering::SeqCst) >= GUESSERS / 2));
+        // The first guesses wait for their verification, which takes long; others are sent away.
+        assert!(eventually(|| delayed.load(Ordering::SeqCst) > 0));
         for _ in 0..20 {
             assert_eq!(known.ask("GET", "/test", "").text(), "ok");
         }
         // A connection of its own is as good.
-        let mut another = Client::connect(&agent);
+        let mut another = Client::connect(agent);
         assert_eq!(another.ask("GET", "/test", "").text(), "ok");
         seen.store(wrong.load(Ordering::SeqCst), Ordering::SeqCst);
     });
     let (wrong, seen) = (wrong.into_inner(), seen.into_inner());
-    assert!(seen < wrong, "who is known was answered after all guesses");
-    // One less where all came before the first was taken out of the queue; a slow machine may let
-    // some more in, a second later.
-    assert!((FREE - 1..GUESSERS / 2).contains(&wrong), "{wrong} guesses");
-
-    // Another address is asked nothing of it: IPv4 as it comes to an IPv6 socket, and IPv6.
-    match TcpStream::connect(("::1", agent.port)) {
-        Ok(tcp) => {
-            let mut elsewhere = Client::over(tcp, client_config(&agent));
-            assert_eq!(ask_as(&mut elsewhere, "nobody", "x").status, 401);
-        }
-        Err(error) => support::skipped(&format!("no IPv6 here: {error}")),
-    }
-    told(&agent, &["127.0.0.1 - \"GET /test\" 4"], FREE);
-    assert!(!agent.log().contains("guess "), "{}", agent.log());
+    // One less where all came before the first was taken out of the queue. One more has waited the
+    // first second, another one two more, and so on: those who are kept from guessing are late.
+    let late = (began.elapsed().as_secs() + 1).ilog2() as usize;
+    assert!(
+        (FREE - 1..=FREE + late).contains(&wrong),
+        "{wrong} guesses, {late} of them late"
+    );
+    seen < wrong
 }
 
 #[test]

@@ -198,6 +198,63 @@ fn a_removed_user_is_refused_on_the_next_request() {
 }
 
 #[test]
+fn a_removed_user_is_out_even_if_a_policy_still_names_them() {
+    let upstream = engine();
+    let dir = TempDir::new("users");
+    let users = dir.join("users");
+    let hash = bcrypt::hash("e", 4).unwrap();
+    fs::write(&users, format!("alice:{hash}\neve:{hash}\n")).unwrap();
+    let agent = Setup::new()
+        .docker(&upstream.socket())
+        .args(&["--users", &users.display().to_string()])
+        .args(&["--policy", "eve:full"])
+        .start();
+    let mut client = Client::connect(&agent);
+    assert_eq!(asked(&mut client, "eve", "e"), 200);
+    fs::write(&users, format!("alice:{hash}\n")).unwrap();
+    reload(&agent, READ_AGAIN);
+    assert_eq!(asked(&mut client, "eve", "e"), 401);
+    assert_eq!(asked(&mut client, "alice", "e"), 200);
+    agent.wait_for_log("WARNING - --policy: `eve` is no user");
+    // And so it is at the next start.
+    let agent = Setup::new()
+        .docker(&upstream.socket())
+        .args(&["--users", &users.display().to_string()])
+        .args(&["--policy", "eve:full"])
+        .start();
+    assert_eq!(asked(&mut Client::connect(&agent), "eve", "e"), 401);
+    agent.wait_for_log("WARNING - --policy: `eve` is no user");
+}
+
+#[test]
+fn an_open_connection_follows_the_log_level() {
+    let (upstream, dir) = (engine(), TempDir::new("level"));
+    let settings = dir.join("haven-agent.ini");
+    let write = |level: u8| fs::write(&settings, format!("[main]\nlog_level = {level}\n")).unwrap();
+    write(1);
+    let agent = Setup::new()
+        .docker(&upstream.socket())
+        .config(&settings)
+        .start();
+    let mut client = Client::connect(&agent);
+    let mut asks = |path: &str| {
+        client.send(format!(
+            "GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: {}\r\n\r\n",
+            basic("admin", PASSWORD)
+        ));
+        assert_eq!(client.answer("GET").status, 200);
+    };
+    asks("/before");
+    write(2);
+    reload(&agent, READ_AGAIN);
+    // The first one after a reload is verified anew, and until then it may have to be told.
+    asks("/verified");
+    asks("/louder");
+    agent.wait_for_log("admin \"GET /louder\" 200");
+    assert!(!agent.log().contains("/before"), "{}", agent.log());
+}
+
+#[test]
 fn a_user_s_new_policy_holds_from_the_next_request_on() {
     let (authority, upstream) = (Authority::new(), engine());
     authority.client("alice");

@@ -48,7 +48,7 @@ pub fn config(command: Command, mut raw: RawConfig, pid1: bool) -> Result<Config
         ca: file(&raw, Id::Ca)?,
         allow_from: parsed(&raw, Id::AllowFrom, place::networks)?.unwrap_or_default(),
         allow_origin: parsed(&raw, Id::AllowOrigin, place::origins)?.unwrap_or_default(),
-        policies: Arc::new(policies(&raw, &users)?),
+        policies: Arc::new(policies(&raw, &users, &mut warnings)?),
         users,
         limits: limits(&raw)?,
         sandbox: sandbox(&raw)?,
@@ -373,7 +373,11 @@ fn admin(setting: &Setting, hash: &str) -> Result<Users, ConfigError> {
 
 /// Who may do what: as the settings say; else [`FULL`] for admin, and for everybody where nobody is
 /// asked for a password; else what [`Policies`] has for those it does not know.
-fn policies(raw: &RawConfig, users: &Users) -> Result<Policies, ConfigError> {
+fn policies(
+    raw: &RawConfig,
+    users: &Users,
+    warnings: &mut Vec<String>,
+) -> Result<Policies, ConfigError> {
     let mut policies = Policies::built_in();
     if let Some(setting) = given(raw, Id::Policies) {
         files::policies(setting, &mut policies)?;
@@ -381,7 +385,10 @@ fn policies(raw: &RawConfig, users: &Users) -> Result<Policies, ConfigError> {
     if let Some(setting) = given(raw, Id::Policy) {
         for part in setting.value.split([',', '\n']).map(str::trim) {
             if !part.is_empty() {
-                assign(part, users, &mut policies).or_else(|problem| wrong(setting, problem))?;
+                let unknown = assign(part, users, &mut policies);
+                let unknown = unknown.or_else(|problem| wrong(setting, problem))?;
+                let unknown = unknown.map(|user| format!("{}: {user}", setting.origin));
+                warnings.extend(unknown);
             }
         }
     }
@@ -397,25 +404,30 @@ fn policies(raw: &RawConfig, users: &Users) -> Result<Policies, ConfigError> {
     Ok(policies)
 }
 
-/// One `USER:POLICY`. A password's user has no colon in the name (RFC 7617 §2), a certificate's has
-/// one, and no policy has; whom certificates will name is not known beforehand.
-fn assign(part: &str, users: &Users, policies: &mut Policies) -> Result<(), String> {
+/// One `USER:POLICY`; what is odd about it, if anything. A password's user has no colon in the name
+/// (RFC 7617 §2), a certificate's has one, and no policy has; whom certificates will name is not known
+/// beforehand.
+///
+/// Who is no user is no error: they were taken out of `users`, and are to be out, at a reload as at the
+/// next start.
+fn assign(part: &str, users: &Users, policies: &mut Policies) -> Result<Option<String>, String> {
     let Some((user, policy)) = part.rsplit_once(':') else {
         let part = part.escape_debug();
         return Err(format!("`{part}` is not of the form USER:POLICY"));
     };
     let (user, policy) = (user.trim_end(), policy.trim_start());
-    if !users.has(user) && !tls::is_certified(user) {
-        let user = user.escape_debug();
-        return Err(match users.is_open() {
-            true => {
-                format!("`{user}` is no user: nobody is asked who they are, and all are `{NOBODY}`")
-            }
-            false => format!("`{user}` is no user"),
-        });
-    }
     let assigned = policies.assign(user, policy);
-    assigned.map_err(|error| error.to_string())
+    assigned.map_err(|error| error.to_string())?;
+    if users.has(user) || tls::is_certified(user) {
+        return Ok(None);
+    }
+    let user = user.escape_debug();
+    match users.is_open() {
+        true => Err(format!(
+            "`{user}` is no user: nobody is asked who they are, and all are `{NOBODY}`"
+        )),
+        false => Ok(Some(format!("`{user}` is no user: the policy is nobody's"))),
+    }
 }
 
 fn sandbox(raw: &RawConfig) -> Result<Sandbox, ConfigError> {

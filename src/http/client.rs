@@ -185,8 +185,14 @@ fn request_head(request: &Request<'_>) -> Result<String, ClientError> {
     Ok(head)
 }
 
+/// Reads the final answer to a `method`, with a body of `max_body` bytes at most; interim ones before it are
+/// skipped (RFC 9110 §15.2).
 // Behind `dyn`, so that it is there once for all streams.
-fn receive(stream: &mut dyn Read, method: &str, max_body: usize) -> Result<Response, ClientError> {
+pub fn receive(
+    stream: &mut dyn Read,
+    method: &str,
+    max_body: usize,
+) -> Result<Response, ClientError> {
     let mut input = Input::new(stream);
     for _ in 0..=MAX_INTERIM {
         let head = Head::parse(&input.take_head()?)?;

@@ -120,6 +120,9 @@ impl Reload {
         if let (Some(identity), Some(renewal)) = (identity, renewal) {
             identity.adopt(renewal);
         }
+        for warning in &config.warnings {
+            ::log::warn!("{warning}");
+        }
         self.shared.set_policies(config.policies);
         ::log::set_max_level(config.level);
         if self.watched != config.watched {

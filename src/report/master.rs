@@ -227,12 +227,16 @@ fn post_with_minreq(
 
 /// minreq takes text that is no status line for a 503, and an answer that ends early, even inside
 /// its head, for a shorter one. None of these is an answer.
-fn read_lazily(answer: minreq::ResponseLazy) -> Result<Response, RegisterError> {
+fn read_lazily(mut answer: minreq::ResponseLazy) -> Result<Response, RegisterError> {
     let status @ 100..=599 = answer.status_code else {
         return Err(ClientError::NotHttp("a status that does not exist").into());
     };
     if answer.reason_phrase == "Server did not provide a status line" {
         return Err(ClientError::NotHttp("no status line").into());
+    }
+    if (100..200).contains(&status) {
+        // To minreq an interim answer is the whole one, and the final one its body.
+        return Ok(client::receive(&mut answer, "POST", MAX_ANSWER)?);
     }
     let mut response = Response {
         status,

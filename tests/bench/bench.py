@@ -34,7 +34,10 @@ How to read it:
   does more. The best peer of a row is named behind its ratio.
 - "TLS only" peers pass bytes on: they neither read HTTP nor check a password. They are shown beside requests, but not
   called the best peer there. stunnel has a thread for each connection, it knows no other way.
-- The agent's password is a bcrypt hash, verified once and remembered; haproxy and nginx compare plain text."""
+- The agent's password is a bcrypt hash, verified once and remembered; haproxy and nginx compare plain text.
+- exec, measured apart: through a plain forwarder from TCP to the socket (`socat TCP-LISTEN:… UNIX-CONNECT:/var/run/docker.sock`,
+  no TLS, no HTTP) the same round trip took 69 µs where the socket took 42 (7 rounds of 400 lines in turns, on a quieter
+  machine): 1.64. Two more wake-ups, there and back, are what a hop costs. The benchmark's own TLS (Python's ssl) adds 3.5 µs to a line."""
 
 
 @dataclass

@@ -61,6 +61,9 @@ fn each_whole_form_of_an_answer_has_registered() {
         "HTTP/1.1 204 No Content\r\n\r\n",
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
         "HTTP/1.1 200 OK\r\ntransfer-encoding: Chunked\r\n\r\n0\r\n\r\n",
+        // Behind interim ones (RFC 9110 §15.2).
+        "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+        "HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 204 None\r\n\r\n",
         // Until the connection ends.
         "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n",
         "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nok",
@@ -68,6 +71,20 @@ fn each_whole_form_of_an_answer_has_registered() {
     ] {
         assert_eq!(outcome_of(answer), Ok(()), "{answer:?}");
     }
+}
+
+#[test]
+fn an_interim_answer_alone_has_not_registered() {
+    for answer in [
+        "HTTP/1.1 100 Continue\r\n\r\n",
+        "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n",
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n",
+    ] {
+        assert!(outcome_of(answer).is_err(), "{answer:?}");
+    }
+    let refused = "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 401 No\r\nContent-Length: 0\r\n\r\n";
+    let error = outcome_of(refused).unwrap_err();
+    assert!(error.contains("401"), "{error}");
 }
 
 /// minreq counts two bytes for the end of each line that it takes off what is left for the head.

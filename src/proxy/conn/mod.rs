@@ -199,6 +199,11 @@ impl Conn {
         }
     }
 
+    /// From the next request on safe methods are logged as well, or are not.
+    pub fn log_reads(&mut self, log_reads: bool) {
+        self.log_reads = log_reads;
+    }
+
     /// The handshake has ended: the wait for the first head begins.
     pub fn begin(&mut self, now: Instant) {
         self.since = now;

@@ -290,6 +290,7 @@ impl Session {
     /// Moves bytes as far as they go, then watches for what is missing.
     fn advance(&mut self, cx: &mut Context<'_>) -> Result<(), Over> {
         self.identify_again(cx);
+        self.conn.log_reads(cx.log_reads);
         loop {
             // In this order one pass takes a request to Docker, or an answer to the client.
             let mut moved = self.offer_docker(cx);
