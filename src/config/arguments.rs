@@ -268,7 +268,7 @@ impl Normalised {
             match (byte, options::by_letter(char::from(byte))) {
                 (b'h', _) => self.push(FLAG_HELP),
                 (b'V', _) => self.push(FLAG_VERSION),
-                (_, Some(option)) if option.id == Id::LogLevel => self.push(FLAG_VERBOSE),
+                (_, Some(option)) if option.is_counted() => self.push(FLAG_VERBOSE),
                 (_, Some(option)) if rest.is_empty() => return Some((option, spelled)),
                 (_, Some(option)) => {
                     let value = rest.strip_prefix(b"=").unwrap_or(rest);

@@ -1,7 +1,7 @@
 //! The help text and the README's list, made from the table of options.
 
 use super::arguments::COMMANDS;
-use super::options::{GROUPS, Group, Id, OPTIONS, Opt};
+use super::options::{GROUPS, Group, OPTIONS, Opt};
 use std::fmt::Write;
 
 /// How wide the help text is.
@@ -54,7 +54,7 @@ pub fn help() -> String {
         }
         for option in OPTIONS.iter().filter(|option| option.group == group) {
             item(&mut text, &flags(option), &explanation(option));
-            if option.id == Id::LogLevel {
+            if option.is_counted() {
                 item(
                     &mut text,
                     "-v, --verbose",
@@ -70,7 +70,7 @@ pub fn help() -> String {
 /// `-d DOCKER, --docker DOCKER`.
 fn flags(option: &Opt) -> String {
     let (flag, metavar) = (option.flag(), option.metavar);
-    match option.short.filter(|_| option.id != Id::LogLevel) {
+    match option.short.filter(|_| !option.is_counted()) {
         Some(short) => format!("-{short} {metavar}, --{flag} {metavar}"),
         None => format!("--{flag} {metavar}"),
     }
@@ -118,6 +118,8 @@ fn item(text: &mut String, head: &str, explanation: &str) {
 /// The README's list of options, between its two markers.
 #[cfg(test)]
 pub fn readme() -> String {
+    use super::options::Id;
+
     let mut text = String::from(
         "| INI key | flag | environment | Java agent's name | default | meaning |\n\
          | --- | --- | --- | --- | --- | --- |\n",

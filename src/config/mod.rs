@@ -18,8 +18,10 @@ mod raw;
 mod resolve;
 mod table;
 
+pub use arguments::COMMANDS;
 pub use error::ConfigError;
 pub use help::help;
+pub use options::{GROUPS, Group, Kind, OPTIONS, Opt};
 pub use place::{Master, proxy_address};
 pub use raw::Surroundings;
 

@@ -142,6 +142,11 @@ impl Opt {
         format!("{ENV_PREFIX}{}", self.key.to_ascii_uppercase())
     }
 
+    /// Whether its short flag takes no value but is counted: `-v`, `-vv`.
+    pub fn is_counted(&self) -> bool {
+        self.id == Id::LogLevel
+    }
+
     /// Whether `name` is its name in the Java agent, in any of the spellings that Spring takes:
     /// any case, `.`, `_` or `-` between words, and `rootPath` as one word or two.
     pub fn is_spring(&self, name: &str) -> bool {
