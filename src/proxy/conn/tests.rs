@@ -3,6 +3,7 @@
 mod answers;
 mod case;
 mod ends;
+mod judged;
 mod policies;
 mod random;
 mod requests;
