@@ -143,6 +143,8 @@ pub struct Limits {
     pub max_head: usize,
     /// Fields of a request's head.
     pub max_fields: usize,
+    /// Bytes of a body that is judged.
+    pub max_judged_body: usize,
     /// From the connection to the end of its TLS handshake.
     pub handshake_timeout: Duration,
     /// From a request's first byte to the end of its head.

@@ -44,6 +44,7 @@ pub enum Id {
     AllowOrigin,
     MaxConnectionsPerAddress,
     MaxHead,
+    MaxJudgedBody,
     MaxFields,
     MaxRequestsPerConnection,
     Sandbox,

@@ -454,6 +454,7 @@ fn limits(raw: &RawConfig) -> Result<Limits, ConfigError> {
         max_requests_per_connection: number(raw, Id::MaxRequestsPerConnection)?,
         max_head: number(raw, Id::MaxHead)? as usize,
         max_fields: number(raw, Id::MaxFields)? as usize,
+        max_judged_body: number(raw, Id::MaxJudgedBody)? as usize,
         handshake_timeout: seconds(raw, Id::HandshakeTimeout)?,
         head_timeout: seconds(raw, Id::HeadTimeout)?,
         body_timeout: seconds(raw, Id::BodyTimeout)?,

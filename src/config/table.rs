@@ -16,6 +16,10 @@ const MAX_WORKERS: u32 = 64;
 const MAX_CONNECTIONS: u32 = 1_000_000;
 /// What every client's head fits into: credentials of 768 bytes and a few fields.
 const MIN_HEAD: u32 = 4_096;
+/// What the settings of ordinary containers fit into.
+const MIN_JUDGED_BODY: u32 = 4_096;
+/// The greatest `max_judged_body`.
+const MAX_JUDGED_BODY: u32 = 4 << 20;
 /// The fields that any client sends.
 const MIN_FIELDS: u32 = 16;
 /// The greatest `max_fields`.
@@ -67,7 +71,7 @@ const SANDBOX: Opt = Opt {
 };
 
 /// Every option. The order is that of the help text, of the README and of `Arguments: {…}`.
-pub const OPTIONS: [Opt; 43] = [
+pub const OPTIONS: [Opt; 44] = [
     Opt {
         id: Id::Timeout,
         key: "timeout",
@@ -397,6 +401,19 @@ pub const OPTIONS: [Opt; 43] = [
         default: "65536",
         help: "bytes of a request's head; docker's X-Registry-Config is long where many registries \
                are logged in to",
+        ..LIMITS
+    },
+    Opt {
+        id: Id::MaxJudgedBody,
+        key: "max_judged_body",
+        metavar: "BYTES",
+        kind: Kind::Number {
+            min: MIN_JUDGED_BODY,
+            max: MAX_JUDGED_BODY,
+            unit: "bytes",
+        },
+        default: "262144",
+        help: "bytes of a request's body that a policy judges; it is held whole until then",
         ..LIMITS
     },
     Opt {

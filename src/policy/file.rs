@@ -1,7 +1,8 @@
-//! The text of policies: sections of rules.
+//! The text of policies: sections of rules, and of what they permit.
 
 use std::sync::Arc;
 
+use super::body::Permits;
 use super::rule::Rule;
 
 /// Policies that a file may have.
@@ -18,9 +19,10 @@ pub(super) struct Section {
     /// The line of its header, from 1.
     pub(super) line: usize,
     pub(super) rules: Vec<Rule>,
+    pub(super) permits: Permits,
 }
 
-/// Reads `[NAME]` and below it rules, a line each; empty lines and such that begin with `#` or `;` are
+/// Reads `[NAME]` and below it rules and permits, a line each; empty lines and such that begin with `#` or `;` are
 /// passed over. `place` is the file's path, or nothing of what is built in.
 ///
 /// # Errors
@@ -45,6 +47,10 @@ pub(super) fn parse(text: &str, place: &str) -> Result<Vec<Section>, (usize, Str
             let problem = "a rule before the first header [NAME]".to_string();
             return Err(wrong(problem));
         };
+        if let Some(permit) = line.strip_prefix("permit").filter(|rest| starts_word(rest)) {
+            section.permits.add(permit, number).map_err(wrong)?;
+            continue;
+        }
         if section.rules.len() == MAX_RULES {
             let problem = format!("more than {MAX_RULES} rules in [{}]", section.name);
             return Err(wrong(problem));
@@ -77,5 +83,11 @@ fn header(rest: &str, line: usize, before: &[Section]) -> Result<Section, String
         name: name.into(),
         line,
         rules: Vec::new(),
+        permits: Permits::default(),
     })
+}
+
+/// Whether a word has ended before this.
+fn starts_word(rest: &str) -> bool {
+    rest.is_empty() || rest.starts_with(char::is_whitespace)
 }

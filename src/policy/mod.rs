@@ -2,17 +2,22 @@
 //!
 //! - `path`: the one form of a target that is judged and forwarded;
 //! - `rule`: `allow GET,HEAD /containers/*/json`;
-//! - `file`: sections of such rules, those of an operator's file and those of `built-in.ini`.
+//! - `file`: sections of such rules, those of an operator's file and those of `built-in.ini`;
+//! - `body`: what queries and bodies may hold;
+//! - `trial`: what is judged of a request once its body has come, and of its answer;
+//! - `execs`: which execs may be started.
 //!
 //! Every user has a policy. `full` may do anything. For the others all of this has to hold:
 //!
 //! 1. the version of the API is 1.24 or later, or none is given (earlier ones took a HostConfig with
 //!    `start`);
-//! 2. an upgrade of the protocol is offered for `attach` alone: behind another one (`h2c`) requests
-//!    could follow that nobody judges;
+//! 2. an upgrade of the protocol is offered for `attach` and the start of an exec alone: behind another
+//!    one (`h2c`) requests could follow that nobody judges;
 //! 3. no rule of `[only-full]` matches;
 //! 4. `start` has no body, and no query but `detachKeys` (a checkpoint's directory is one of the host's);
-//! 5. the first of the policy's own rules that matches allows it.
+//! 5. the first of the policy's own rules that matches allows it;
+//! 6. if its body or its query could make somebody root, they hold nothing but what is known to be
+//!    harmless and what the policy permits, and an exec that it starts was made under the same policy.
 //!
 //! Rules know paths, not objects: dockerd takes for a container its name, its ID and each beginning of
 //! the ID, so that `deny * /containers/vault/**` in front of `allow GET /containers/*/logs` keeps nobody
@@ -24,6 +29,8 @@ use std::fmt;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
+pub mod body;
+mod execs;
 mod file;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
@@ -31,10 +38,14 @@ mod path;
 mod rule;
 #[cfg(test)]
 mod tests;
+mod trial;
 
+use body::{Kind, Permits};
+use execs::Execs;
 use file::Section;
 pub use path::{Target, TargetError};
 use rule::Rule;
+pub use trial::Trial;
 
 /// May do anything.
 pub const FULL: &str = "full";
@@ -62,6 +73,8 @@ pub struct Question<'q> {
     pub has_body: bool,
     /// Whether that is a form (`application/x-www-form-urlencoded`).
     pub has_form: bool,
+    /// Whether that is JSON, and not compressed.
+    pub has_json: bool,
 }
 
 impl<'q> Question<'q> {
@@ -73,12 +86,13 @@ impl<'q> Question<'q> {
             upgrade: None,
             has_body: false,
             has_form: false,
+            has_json: false,
         }
     }
 }
 
 /// What has been decided about a request.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Ruling {
     /// Whether it may go on.
     pub allowed: bool,
@@ -86,6 +100,8 @@ pub struct Ruling {
     pub by: Arc<str>,
     /// Why, where there is a word on that.
     pub reason: Box<str>,
+    /// It may go on only if its body passes this.
+    pub trial: Option<Box<Trial>>,
 }
 
 /// A policy with its name.
@@ -96,6 +112,10 @@ struct Policy {
     default: Arc<str>,
     /// None: anything.
     rules: Option<Vec<Rule>>,
+    /// What its requests may ask for in their bodies.
+    permits: Arc<Permits>,
+    /// All of that in its own words, by which it is known to be the same.
+    text: Arc<str>,
 }
 
 /// All policies, and who has which.
@@ -107,6 +127,7 @@ pub struct Policies {
     users: Vec<(Box<str>, usize)>,
     /// Those who are not in `users` have this one.
     others: usize,
+    execs: Arc<Execs>,
 }
 
 /// What is wrong with a user's policy.
@@ -143,9 +164,12 @@ impl Policies {
                 name: FULL.into(),
                 default: FULL.into(),
                 rules: None,
+                permits: Arc::default(),
+                text: Arc::default(),
             }],
             users: Vec::new(),
             others: 0,
+            execs: Arc::default(),
         };
         // A test shows that the text is good; without it nobody but `full` might do anything.
         for section in file::parse(BUILT_IN, "").unwrap_or_default() {
@@ -242,21 +266,64 @@ impl Policies {
         self.policies.get(assigned.unwrap_or(self.others))
     }
 
+    /// Goes on with the execs that are remembered by those whose place these take.
+    pub fn succeed(&mut self, before: &Policies) {
+        self.execs = Arc::clone(&before.execs);
+    }
+
     /// Whether `user` may ask this.
     pub fn judge(&self, user: &str, question: &Question<'_>) -> Ruling {
         let Some(policy) = self.of(user) else {
             return Ruling::denied("no policy", "");
         };
         match &policy.rules {
-            None => Ruling {
-                allowed: true,
-                by: Arc::clone(&policy.default),
-                reason: Box::default(),
-            },
+            None => Ruling::allowed(&policy.default),
             Some(rules) => {
                 let closed = self.closed(policy, question);
-                closed.unwrap_or_else(|| policy.decide(rules, question))
+                let ruling = closed.unwrap_or_else(|| policy.decide(rules, question));
+                match Kind::of(question.method, question.target.route()) {
+                    Some(kind) if ruling.allowed => {
+                        self.look_closer(policy, user, kind, question, ruling)
+                    }
+                    _ => ruling,
+                }
             }
+        }
+    }
+
+    /// What a rule allows that could make somebody root.
+    fn look_closer(
+        &self,
+        policy: &Policy,
+        user: &str,
+        kind: Kind,
+        question: &Question<'_>,
+        ruling: Ruling,
+    ) -> Ruling {
+        let denied = |why: &str| Ruling::denied(&format!("{}: {why}", policy.name), "");
+        let target = question.target;
+        if let Err(refusal) = body::judge_query(kind, &policy.permits, target.query()) {
+            return denied(&refusal.to_string());
+        }
+        if matches!(kind, Kind::ExecStart | Kind::ExecResize) {
+            let id = target.segments().nth(1).unwrap_or_default();
+            if !self.execs.knows(id, user, &policy.text) {
+                return denied(
+                    "only execs may be started that the same user made under this policy",
+                );
+            }
+        }
+        if !kind.has_judged_body() {
+            return ruling;
+        }
+        if question.has_body && !question.has_json {
+            return denied(
+                "a body that is judged has to be application/json, without Content-Encoding",
+            );
+        }
+        Ruling {
+            trial: Some(Box::new(Trial::new(kind, policy, &self.execs))),
+            ..ruling
         }
     }
 
@@ -277,7 +344,7 @@ impl Policies {
             .upgrade
             .is_some_and(|protocol| !attaches(question, protocol))
         {
-            let by = format!("upgrades but those of attach are for {FULL} alone");
+            let by = format!("upgrades but those of attach and exec start are for {FULL} alone");
             return denied(&by, "behind them nothing is judged");
         }
         if question.has_form {
@@ -313,21 +380,30 @@ impl Policies {
         list(&mut text, &self.only_full);
         let _ = writeln!(
             text,
-            "and versions of the API below 1.{LEAST_VERSION}; upgrades but those of attach; forms; a body or \
-             a query but detachKeys with start\n\n[{name}], of which the first that matches decides:"
+            "and versions of the API below 1.{LEAST_VERSION}; upgrades but those of attach and exec start; \
+             forms; a body or a query but detachKeys with start\n\n[{name}], of which the first that \
+             matches decides:"
         );
         list(&mut text, rules);
-        let _ = writeln!(text, "and what no rule matches is denied");
+        let _ = writeln!(
+            text,
+            "and what no rule matches is denied\n\nIn bodies and queries"
+        );
+        for (line, permit) in &policy.permits.lines {
+            let _ = writeln!(text, "{line:5}  permit {permit}");
+        }
+        let _ = writeln!(text, "and what is known to be harmless");
         Some(text)
     }
 }
 
-/// Whether this is the one protocol that `attach` changes to.
+/// Whether this is the one protocol that `attach`, or the start of an exec, changes to.
 fn attaches(question: &Question<'_>, protocol: &str) -> bool {
     let route = question.target.route();
     let attach = |end: &str| route.starts_with("/containers/") && route.ends_with(end);
+    let starts_exec = Kind::of(question.method, route) == Some(Kind::ExecStart);
     match question.method {
-        "POST" => attach("/attach") && protocol.eq_ignore_ascii_case("tcp"),
+        "POST" => (attach("/attach") || starts_exec) && protocol.eq_ignore_ascii_case("tcp"),
         "GET" => attach("/attach/ws") && protocol.eq_ignore_ascii_case("websocket"),
         _ => false,
     }
@@ -357,8 +433,10 @@ impl Policy {
     fn of(section: Section) -> Policy {
         Policy {
             default: format!("{}: no rule allows it", section.name).into(),
+            text: text(&section).into(),
             name: section.name,
             rules: Some(section.rules),
+            permits: Arc::new(section.permits),
         }
     }
 
@@ -366,23 +444,41 @@ impl Policy {
     fn decide(&self, rules: &[Rule], question: &Question<'_>) -> Ruling {
         let mut rules = rules.iter();
         match rules.find(|rule| rule.matches(question.method, question.target)) {
-            Some(rule) if rule.allows => Ruling {
-                allowed: true,
-                by: Arc::clone(&rule.label),
-                reason: Box::default(),
-            },
+            Some(rule) if rule.allows => Ruling::allowed(&rule.label),
             Some(rule) => Ruling::denied(&rule.label, &rule.reason),
             None => Ruling::denied(&self.default, ""),
         }
     }
 }
 
+/// What a policy says, in its own words.
+fn text(section: &Section) -> String {
+    let mut text = format!("[{}]\n", section.name);
+    for rule in &section.rules {
+        let _ = writeln!(text, "{}", rule.text);
+    }
+    for (_, permit) in &section.permits.lines {
+        let _ = writeln!(text, "permit {permit}");
+    }
+    text
+}
+
 impl Ruling {
+    fn allowed(by: &Arc<str>) -> Ruling {
+        Ruling {
+            allowed: true,
+            by: Arc::clone(by),
+            reason: Box::default(),
+            trial: None,
+        }
+    }
+
     fn denied(by: &str, reason: &str) -> Ruling {
         Ruling {
             allowed: false,
             by: by.into(),
             reason: reason.into(),
+            trial: None,
         }
     }
 }

@@ -144,25 +144,34 @@ impl Pattern {
         if target.version().is_some() {
             return Err(wrong(&"without the version, which rules do not see"));
         }
-        let mut segments = Vec::new();
-        for segment in target.segments() {
-            segments.push(match segment {
-                "*" => Segment::Any,
-                "**" => Segment::Rest,
-                part if part.contains('*') => {
-                    return Err(wrong(&"a * stands for a whole segment, ** for any rest"));
-                }
-                literal => Segment::Literal(literal.into()),
-            });
-        }
+        Pattern::of_segments(target.segments()).map_err(|what| wrong(&what))
+    }
+
+    /// Of a path's segments, whatever they are: those of a directory of the host.
+    pub(super) fn of_segments(path: Segments<'_>) -> Result<Pattern, String> {
+        let segments = path.map(|segment| match segment {
+            "*" => Ok(Segment::Any),
+            "**" => Ok(Segment::Rest),
+            part if part.contains('*') => {
+                Err("a * stands for a whole segment, ** for any rest".to_string())
+            }
+            literal => Ok(Segment::Literal(literal.into())),
+        });
+        let segments: Vec<Segment> = segments.collect::<Result<_, _>>()?;
         if segments.iter().filter(|&one| *one == Segment::Rest).count() > MAX_RESTS {
-            return Err(wrong(&format_args!("more than {MAX_RESTS} times **")));
+            return Err(format!("more than {MAX_RESTS} times **"));
         }
         Ok(Pattern(segments))
     }
 
     pub(super) fn matches(&self, path: Segments<'_>) -> bool {
         matches(&self.0, path)
+    }
+
+    /// Whether something that `lower` matches may be inside of something that this matches.
+    pub(super) fn is_above(&self, lower: &Pattern) -> bool {
+        let inside = [&*self.0, &[Segment::Any, Segment::Rest]].concat();
+        meet(&inside, &lower.0)
     }
 }
 

@@ -220,6 +220,7 @@ fn old_versions_upgrades_and_starts_with_more_are_for_full_alone() {
                     upgrade,
                     has_body,
                     has_form: false,
+                    has_json: false,
                 },
             )
             .allowed
@@ -310,10 +311,10 @@ fn the_first_rule_decides_and_is_named() {
         ("GET", "/info", false, "own: no rule allows it", ""),
         (
             "POST",
-            "/containers/create",
+            "/commit",
             false,
-            "only-full: deny POST /containers/create (built in, line 8)",
-            "its body asks for mounts, devices and privileges",
+            "only-full: deny POST /commit (built in, line 10)",
+            "its body changes an image's configuration",
         ),
         (
             "GET",
@@ -366,9 +367,9 @@ fn a_file_of_policies_is_read_strictly() {
         (
             "[a]\nallow POST /containers/*",
             2,
-            "`allow POST /containers/*` would allow what only the policy full may (its body asks for \
-             mounts, devices and privileges): put `deny POST /containers/create` in a line before it, or \
-             say more closely what is allowed",
+            "`allow POST /containers/*` would allow what only the policy full may (names a \
+             directory of the host): put `deny * /containers/**/checkpoints` in a line before it, or say \
+             more closely what is allowed",
         ),
     ] {
         let expected = (line, problem.to_string());
@@ -387,15 +388,7 @@ fn a_file_of_policies_is_read_strictly() {
 #[test]
 fn what_only_full_may_is_allowed_by_no_file() {
     for open in [
-        "allow POST /containers/create",
         "allow * /containers/**",
-        "allow POST /containers/*/update",
-        "allow POST /containers/x/exec",
-        "allow POST /exec/*/start",
-        "allow POST /volumes/create",
-        "allow POST /services/create",
-        "allow POST /services/*/update",
-        "allow POST /build",
         "allow POST /commit",
         "allow POST /plugins/pull",
         "allow POST /swarm/join",
@@ -405,6 +398,8 @@ fn what_only_full_may_is_allowed_by_no_file() {
         "allow GET /**",
         "allow * /**",
         "allow POST /*/create",
+        "allow POST /containers/**",
+        "allow PUT /volumes/*",
     ] {
         let text = format!("[own]\n{open}\n");
         let (line, problem) = Policies::built_in().add(&text, "f").unwrap_err();
@@ -432,4 +427,99 @@ fn users_have_one_policy_each() {
         "`none` is no policy: there are full, read-only, monitor"
     );
     assert!(policies.is_assigned("root") && !policies.is_assigned("anybody"));
+}
+
+fn body_question<'q>(target: &'q Target<'q>) -> Question<'q> {
+    Question {
+        has_body: true,
+        has_json: true,
+        ..Question::plain("POST", target)
+    }
+}
+
+#[test]
+fn what_a_rule_allows_is_judged_by_its_query_and_body() {
+    let policies = policies(
+        "[own]\nallow POST /containers/create\nallow POST /build\npermit binds /srv/a # data\n",
+    );
+    let target = Target::parse("/v1.41/containers/create?name=x").unwrap();
+    let ruling = policies.judge("own", &body_question(&target));
+    assert!(ruling.allowed, "{ruling:?}");
+    let trial = ruling.trial.unwrap();
+    assert!(
+        trial
+            .judge(br#"{"HostConfig":{"Binds":["/srv/a:/a"]}}"#)
+            .is_ok()
+    );
+    let denial = trial
+        .judge(br#"{"HostConfig":{"Binds":["/srv/b:/a"]}}"#)
+        .unwrap_err();
+    assert_eq!(
+        (denial.allowed, &*denial.by),
+        (false, "own: HostConfig.Binds needs \"permit binds /srv/b\"")
+    );
+    let text = Question {
+        has_json: false,
+        ..body_question(&target)
+    };
+    let denial = policies.judge("own", &text);
+    let by = "own: a body that is judged has to be application/json, without Content-Encoding";
+    assert_eq!((denial.allowed, &*denial.by), (false, by));
+    let denial = ask(&policies, "own", "POST", "/build?networkmode=host");
+    let by = "own: networkmode needs \"permit host-network\"";
+    assert_eq!((denial.allowed, &*denial.by), (false, by));
+    assert!(ask(&policies, "own", "POST", "/build?t=x").trial.is_none());
+    let full = policies.judge("root", &text);
+    assert!(full.allowed && full.trial.is_none());
+    let shown = policies.show("own").unwrap();
+    assert!(shown.contains("\n    4  permit binds /srv/a\n"), "{shown}");
+}
+
+#[test]
+fn an_exec_is_started_by_who_made_it_under_the_same_policy() {
+    const RULES: &str = "[own]\nallow POST /containers/*/exec\nallow POST /exec/*/start\n\
+                         allow POST /exec/*/resize\n";
+    let with = |text: &str| {
+        let mut policies = policies(text);
+        policies.assign("other", "own").unwrap();
+        policies
+    };
+    let before = with(RULES);
+    let start = Target::parse("/exec/a1/start").unwrap();
+    let denied = before.judge("own", &body_question(&start));
+    assert!(
+        denied.by.contains("only execs may be started"),
+        "{denied:?}"
+    );
+    assert!(!ask(&before, "own", "POST", "/exec/a1/resize?h=1&w=1").allowed);
+
+    let make = Target::parse("/containers/x/exec").unwrap();
+    let trial = before.judge("own", &body_question(&make)).trial.unwrap();
+    assert!(trial.makes_exec());
+    trial.remember(&Arc::from("own"), b"{\"message\":\"no\"}");
+    trial.remember(&Arc::from("own"), b"{\"Id\":\"a1\"}\n");
+    let upgraded = Question {
+        upgrade: Some("tcp"),
+        ..body_question(&start)
+    };
+    assert!(before.judge("own", &upgraded).allowed);
+    assert!(ask(&before, "own", "POST", "/exec/a1/resize?h=1&w=1").allowed);
+    assert!(!before.judge("other", &upgraded).allowed);
+    let other = Question {
+        upgrade: Some("h2c"),
+        ..body_question(&start)
+    };
+    assert!(!before.judge("own", &other).allowed);
+
+    // Read again, the same words are the same policy, and others are not.
+    for (text, known) in [
+        (RULES.to_string(), true),
+        (RULES.to_string() + "permit privileged\n", false),
+        (RULES.to_string() + "deny GET /info\n", false),
+    ] {
+        let mut after = with(&text);
+        assert!(!after.judge("own", &upgraded).allowed);
+        after.succeed(&before);
+        assert_eq!(after.judge("own", &upgraded).allowed, known, "{text}");
+    }
 }

@@ -97,9 +97,14 @@ impl Shared {
     }
 
     /// From now on these, for whoever asks.
-    pub fn set_policies(&self, policies: Arc<Policies>) {
+    pub fn set_policies(&self, mut policies: Arc<Policies>) {
         let present = self.policies.write();
-        *present.unwrap_or_else(PoisonError::into_inner) = policies;
+        let mut present = present.unwrap_or_else(PoisonError::into_inner);
+        // They have just been read, and nobody else holds them.
+        if let Some(policies) = Arc::get_mut(&mut policies) {
+            policies.succeed(&present);
+        }
+        *present = policies;
     }
 
     /// Counts one more client in, if there is room.
@@ -262,6 +267,7 @@ fn sizes(limits: &Limits) -> Sizes {
             bytes: limits.max_head,
             fields: limits.max_fields,
         },
+        judged_body: limits.max_judged_body,
         requests: limits.max_requests_per_connection,
     }
 }

@@ -24,9 +24,11 @@ impl Outbox {
         }
     }
 
-    /// Starts a request with its head; `hold` keeps what is sent for a second try.
+    /// Starts a request with its head, and its body where that was held so far; `hold` keeps what is
+    /// sent for a second try.
     pub fn start(&mut self, head: Buf, hold: bool) {
-        self.bytes = head.with_limit(self.limit);
+        let limit = self.limit.max(head.len());
+        self.bytes = head.with_limit(limit);
         self.sent = 0;
         self.held = hold;
     }

@@ -10,6 +10,7 @@ use crate::http::body::Framing;
 pub(super) enum Kind {
     Authorization,
     Connection,
+    ContentEncoding,
     ContentLength,
     ContentType,
     Expect,
@@ -42,6 +43,7 @@ impl Kind {
             (13, _) => (b"authorization", Kind::Authorization),
             (14, Some(b's' | b'S')) => (b"sec-fetch-site", Kind::SecFetchSite),
             (14, _) => (b"content-length", Kind::ContentLength),
+            (16, Some(b'c' | b'C')) => (b"content-encoding", Kind::ContentEncoding),
             (16, _) => (b"proxy-connection", Kind::HopByHop),
             (17, _) => (b"transfer-encoding", Kind::TransferEncoding),
             (18, _) => (b"proxy-authenticate", Kind::HopByHop),
@@ -60,9 +62,12 @@ impl Kind {
     /// in a request for this proxy and not for Docker.
     pub(super) fn ends_here(self, message: Message) -> bool {
         match self {
-            Kind::ContentType | Kind::Expect | Kind::Origin | Kind::SecFetchSite | Kind::Other => {
-                false
-            }
+            Kind::ContentEncoding
+            | Kind::ContentType
+            | Kind::Expect
+            | Kind::Origin
+            | Kind::SecFetchSite
+            | Kind::Other => false,
             Kind::Authorization | Kind::Host | Kind::ProxyAuthorization => {
                 message == Message::Request
             }
@@ -146,6 +151,7 @@ pub(super) struct Known<'b> {
     pub(super) content_type: Option<&'b [u8]>,
     /// One of them says so, or may be read so by somebody.
     pub(super) is_form: bool,
+    pub(super) is_encoded: bool,
     pub(super) origin: Once<'b>,
     /// One of them says so.
     pub(super) is_cross_site: bool,
@@ -160,6 +166,7 @@ impl<'b> Known<'b> {
         match kind {
             Kind::Authorization => self.authorization.add(value),
             Kind::Connection => self.connection.add(value),
+            Kind::ContentEncoding => self.is_encoded = true,
             Kind::ContentLength => self.content_length.add(value),
             Kind::ContentType => {
                 self.content_type.get_or_insert(value);
@@ -260,6 +267,14 @@ fn may_be_form(value: &[u8]) -> bool {
     const FORM: &[u8] = b"application/x-www-form-urlencoded";
     let media_type = value.split(|&byte| byte == b';').next().unwrap_or_default();
     media_type.trim_ascii().eq_ignore_ascii_case(FORM) || !media_type.is_ascii()
+}
+
+/// Whether a `Content-Type` is `application/json`, with parameters or without.
+pub(super) fn is_json(value: &[u8]) -> bool {
+    let media_type = value.split(|&byte| byte == b';').next().unwrap_or_default();
+    media_type
+        .trim_ascii()
+        .eq_ignore_ascii_case(b"application/json")
 }
 
 /// The members of a comma-separated list (RFC 9110 §5.6.1), empty ones left out.

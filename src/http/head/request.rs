@@ -31,8 +31,11 @@ pub struct RequestHead<'b> {
     pub is_cross_site: bool,
     /// Its body would be read as a form, with fields as those of the query.
     pub is_form: bool,
+    /// It is encoded in some way (`Content-Encoding`).
+    pub is_encoded: bool,
     /// Whom the client believes to speak with: the target's authority, else `Host`.
     pub authority: &'b [u8],
+    content_type: Option<&'b [u8]>,
     passing: Passing<'b>,
     length: usize,
 }
@@ -73,7 +76,9 @@ impl<'b> RequestHead<'b> {
             },
             is_cross_site: known.is_cross_site,
             is_form: known.is_form,
+            is_encoded: known.is_encoded,
             authority: authority.or(host).unwrap_or(b"localhost"),
+            content_type: known.content_type,
             passing,
             length: head.len(),
         })
@@ -82,6 +87,11 @@ impl<'b> RequestHead<'b> {
     /// Whether the method changes state (RFC 9110 §9.2.1: it is not a safe one).
     pub fn changes_state(&self) -> bool {
         !matches!(self.method, "GET" | "HEAD" | "OPTIONS" | "TRACE")
+    }
+
+    /// Whether the body is said to be `application/json`.
+    pub fn is_json(&self) -> bool {
+        self.content_type.is_some_and(fields::is_json)
     }
 
     /// Writes the canonical form for Docker: origin form, HTTP/1.1, no field that ends here. `path` and

@@ -70,7 +70,8 @@ impl Conn {
 
     /// Where all of `input` is for the client as it is, it changes hands without being copied.
     fn hand_over(&mut self, input: &mut Buf) -> bool {
-        if !self.to_client.is_empty() {
+        let is_watched = (self.exchange.as_ref()).is_some_and(|known| known.watch.is_some());
+        if !self.to_client.is_empty() || is_watched {
             return false;
         }
         let payload = match &mut self.down {
@@ -196,7 +197,8 @@ impl Conn {
             }
             self.down = Down::Head(HeadFinder::default());
             // RFC 9110 §15.2: none to an HTTP/1.0 client.
-            if exchange.version == Version::Http11 {
+            let is_told = exchange.continued && head.status == 100;
+            if exchange.version == Version::Http11 && !is_told {
                 head.write(&mut self.to_client, Framing::None, Connection::Keep);
             }
             return;
@@ -220,6 +222,9 @@ impl Conn {
             head.write(&mut self.to_client, Framing::None, Connection::Close);
             self.open_tunnel();
             return;
+        }
+        if let Some(watch) = &mut exchange.watch {
+            watch.begin(head.status, head.framing);
         }
         self.start_answer(head, now);
     }
@@ -276,6 +281,10 @@ impl Conn {
             Ok(forwarded) => {
                 if let Some(exchange) = &mut self.exchange {
                     exchange.bytes_down += forwarded.payload as u64;
+                    if let Some(watch) = &mut exchange.watch {
+                        let read = input.get(..forwarded.consumed).unwrap_or_default();
+                        watch.read(read, exchange.user.as_ref());
+                    }
                 }
                 if forwarded.done {
                     self.answer_done(now);

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::judged::Watch;
 use crate::auth::Verdict;
 use crate::http::head::{RequestHead, Version};
 use crate::policy::Target;
@@ -45,6 +46,10 @@ pub(super) struct Exchange {
     pub(super) keep_alive: bool,
     /// The client waits for a `100` that has not come yet.
     pub(super) awaits_continue: bool,
+    /// It has been sent one that is not Docker's.
+    pub(super) continued: bool,
+    /// The answer is to be read along.
+    pub(super) watch: Option<Box<Watch>>,
     pub(super) offers_upgrade: bool,
     pub(super) hijacks: bool,
     pub(super) status: u16,
@@ -80,6 +85,8 @@ impl Exchange {
             version: Version::Http11,
             keep_alive: false,
             awaits_continue: false,
+            continued: false,
+            watch: None,
             offers_upgrade: false,
             hijacks: false,
             status: 0,

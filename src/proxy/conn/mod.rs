@@ -3,12 +3,13 @@
 //! Two machines run side by side, since Docker may answer before a request's body has ended:
 //!
 //! ```text
-//! Up    Head ─▶ Auth ─▶ Connect ─▶ Body ─▶ Done ─▶ (Head)        aside: Discard, Tunnel, Closed
-//! Down  Idle ─────────────────────▶ Head ─▶ Body ─▶ (Idle)       aside: Tunnel, Closed
+//! Up    Head ─▶ Auth ─▶ Judged ─▶ Connect ─▶ Body ─▶ Done ─▶ (Head)   aside: Discard, Tunnel, Closed
+//! Down  Idle ────────────────────────────────▶ Head ─▶ Body ─▶ (Idle)  aside: Tunnel, Closed
 //! ```
 //!
 //! - **Up** is the request. `Head` awaits or collects its head; `Auth` waits for a verdict that
-//!   takes time; `Connect` for a connection to Docker; `Body` forwards; `Done` waits for the
+//!   takes time; `Judged` for a body that is judged whole (`judged.rs`), which most are not;
+//!   `Connect` for a connection to Docker; `Body` forwards; `Done` waits for the
 //!   answer. `Discard` reads what nobody wants any more, so that the client gets to the answer.
 //! - **Down** is the answer, from the moment the request is on its way.
 //! - A `101`, or Docker's older hijack by a `200`, turns both into `Tunnel`.
@@ -28,6 +29,7 @@ mod down;
 mod exchange;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
+mod judged;
 #[cfg(any(test, fuzzing))]
 #[cfg_attr(fuzzing, allow(dead_code, reason = "tests alone use the rest"))]
 #[path = "tests/shell.rs"]
@@ -39,6 +41,7 @@ mod tests;
 
 pub use exchange::Access;
 use exchange::Exchange;
+use judged::Judged;
 pub use up::Judge;
 
 use crate::proxy::outbox::Outbox;
@@ -65,6 +68,8 @@ pub struct Times {
 pub struct Sizes {
     /// A request's head.
     pub head: HeadLimits,
+    /// The body of a request that is judged by it.
+    pub judged_body: usize,
     /// Requests until the connection is closed with the answer to the last.
     pub requests: u32,
 }
@@ -112,12 +117,14 @@ impl Close {
 /// A request that was judged or is about to be, in the form in which it would be forwarded.
 struct Request {
     canonical: Buf,
+    /// Of what is still to come behind that.
     framing: Framing,
 }
 
 enum Up {
     Head(HeadFinder),
     Auth(Request),
+    Judged(Box<Judged>),
     Connect(Request),
     Body(Body, Coding),
     Done,
@@ -354,7 +361,7 @@ impl Conn {
         Wants {
             read_client: match &self.up {
                 Up::Head(_) => held < MAX_HEAD && self.to_client.is_empty(),
-                Up::Discard => true,
+                Up::Discard | Up::Judged(_) => true,
                 Up::Body(..) => {
                     matches!(self.upstream, Upstream::Open { deaf: false, .. })
                         && self.to_docker.has_room()
@@ -433,6 +440,7 @@ impl Conn {
                 Some((limit, Expiry::Idle))
             }
             (Up::Head(_), _) => Some((self.times.head, Expiry::Head)),
+            (Up::Judged(_), _) => Some((self.times.body, Expiry::Body)),
             (Up::Connect(_), _) => Some((self.times.connect, Expiry::Connect)),
             (_, Down::Head(_)) if self.upstream == Upstream::None => {
                 Some((self.times.connect, Expiry::Connect))

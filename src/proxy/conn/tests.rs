@@ -5,6 +5,7 @@ use super::shell;
 mod answers;
 mod case;
 mod ends;
+mod judged;
 mod policies;
 mod random;
 mod requests;

@@ -7,7 +7,7 @@ use super::exchange::access_line;
 use super::{Close, Conn, Down, Exchange, Request, Up, Upstream};
 use crate::auth::Verdict;
 use crate::buf::Buf;
-use crate::http::body::{Body, Coding, Framing};
+use crate::http::body::{Body, ChunkError, Coding, Framing};
 use crate::http::head::{HeadError, HeadFinder, HeadLimits, MAX_FIELDS, MAX_HEAD, RequestHead};
 use crate::policy::{Policies, Question, Ruling, Target, TargetError};
 use crate::proxy::reply::Reply;
@@ -36,6 +36,7 @@ impl Conn {
             let step = match &mut self.up {
                 Up::Head(_) => self.request_head(rest, judge, policies, now),
                 Up::Body(..) => self.request_body(rest, now),
+                Up::Judged(_) => self.judged_body(rest, now),
                 Up::Discard => rest.len(),
                 Up::Tunnel(flow) if flow.is_open() => self.to_docker.put(rest),
                 Up::Tunnel(_) => rest.len(),
@@ -63,7 +64,7 @@ impl Conn {
             (Up::Auth(_) | Up::Connect(_) | Up::Done | Up::Discard, true) => {
                 self.client_done = true;
             }
-            (Up::Body(..), true) => self.body_ends_early(),
+            (Up::Body(..) | Up::Judged(_), true) => self.body_ends_early(),
             (Up::Head(_), true) => self.close(Close::Finished("the client closed")),
             (Up::Closed, _) => {}
             // After its close_notify in a tunnel, TCP's end says nothing new; keepalive finds
@@ -91,7 +92,7 @@ impl Conn {
                 Verdict::Allowed(user) => match request.judge(&user, policies) {
                     Ok(ruling) => {
                         let framing = request.framing;
-                        self.obey(&user, &ruling, framing, || request, now);
+                        self.obey(&user, ruling, framing, || request, now);
                     }
                     // It was read before it was written.
                     Err(error) => {
@@ -180,7 +181,7 @@ impl Conn {
         match (verdict, ruling) {
             (None, _) => self.up = Up::Auth(request()),
             (Some(Verdict::Allowed(user)), Some(ruling)) => {
-                self.obey(&user, &ruling, head.framing, request, now);
+                self.obey(&user, ruling, head.framing, request, now);
             }
             (Some(refusal), _) => self.turn_away(&refusal, head.framing, now),
         }
@@ -198,26 +199,34 @@ impl Conn {
     fn obey(
         &mut self,
         user: &Arc<str>,
-        ruling: &Ruling,
+        ruling: Ruling,
         framing: Framing,
         request: impl FnOnce() -> Request,
         now: Instant,
     ) {
-        let mut line = "";
         if let Some(exchange) = &mut self.exchange {
             exchange.user = Some(Arc::clone(user));
             exchange.by = Some(Arc::clone(&ruling.by));
-            exchange.denied = !ruling.allowed;
-            line = exchange.line.as_deref().unwrap_or_default();
         }
-        if ruling.allowed {
-            return self.pass(request(), now);
+        match ruling.trial {
+            _ if !ruling.allowed => self.forbid(403, &ruling, framing, now),
+            Some(trial) => self.hold(request(), trial, now),
+            None => self.pass(request(), now),
         }
-        let refusal = forbidden(user, line, ruling);
+    }
+
+    /// The user is denied what they asked for; `framing` is of what of it was not read.
+    pub(super) fn forbid(&mut self, status: u16, ruling: &Ruling, framing: Framing, now: Instant) {
+        let mut refusal = Reply::new(status, "");
+        if let Some(exchange) = &mut self.exchange {
+            exchange.by = Some(Arc::clone(&ruling.by));
+            exchange.denied = true;
+            refusal = forbidden(status, exchange, ruling);
+        }
         self.end_with(&refusal, framing, now);
     }
 
-    fn pass(&mut self, request: Request, now: Instant) {
+    pub(super) fn pass(&mut self, request: Request, now: Instant) {
         self.since = now;
         match self.upstream {
             Upstream::Open { used, .. } => self.send(request, used, now),
@@ -278,16 +287,17 @@ impl Conn {
                 forwarded.consumed
             }
             Err(error) => {
-                self.last_answer = true;
-                let text = format!("haven-agent: bad request: {error}");
-                self.give_up(
-                    Reply::new(400, text),
-                    "the request's body is malformed",
-                    now,
-                );
+                self.bad_body(error, now);
                 0
             }
         }
+    }
+
+    pub(super) fn bad_body(&mut self, error: ChunkError, now: Instant) {
+        self.last_answer = true;
+        let text = format!("haven-agent: bad request: {error}");
+        let why = "the request's body is malformed";
+        self.give_up(Reply::new(400, text), why, now);
     }
 
     /// The request may pass and Docker is there: its first bytes go out.
@@ -330,14 +340,17 @@ pub(super) fn question<'q>(head: &RequestHead<'q>, target: &'q Target<'q>) -> Qu
         upgrade: head.upgrade,
         has_body: Body::new(head.framing).is_some(),
         has_form: head.is_form && Body::new(head.framing).is_some(),
+        has_json: head.is_json() && !head.is_encoded,
     }
 }
 
-fn forbidden(user: &str, line: &str, ruling: &Ruling) -> Reply {
+fn forbidden(status: u16, exchange: &Exchange, ruling: &Ruling) -> Reply {
+    let user = exchange.user.as_deref().unwrap_or_default();
+    let line = exchange.line.as_deref().unwrap_or_default();
     let separator = if ruling.reason.is_empty() { "" } else { "; " };
     let (by, reason) = (&ruling.by, &ruling.reason);
     Reply::new(
-        403,
+        status,
         format!("haven-agent: {user} may not {line}: {by}{separator}{reason}"),
     )
 }

@@ -13,6 +13,8 @@ pub(super) enum Say {
     Allowed,
     /// It is the one who may only read.
     Reader,
+    /// It is the one whose bodies are judged.
+    Maker,
     Refused,
     Overloaded,
 }
@@ -314,6 +316,7 @@ fn act(shell: &mut Shell, step: &Step) {
         Step::Fails => shell.connected(Some(Reply::new(502, "no Docker"))),
         Step::Verdict(Say::Allowed) => shell.verdict(super::shell::allowed()),
         Step::Verdict(Say::Reader) => shell.verdict(super::shell::reader()),
+        Step::Verdict(Say::Maker) => shell.verdict(super::shell::maker()),
         Step::Verdict(Say::Refused) => shell.verdict(Verdict::Refused),
         Step::Verdict(Say::Overloaded) => shell.verdict(Verdict::Overloaded),
         Step::Wait(time) => shell.wait(*time),

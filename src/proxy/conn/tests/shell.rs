@@ -14,7 +14,7 @@ use crate::proxy::reply::Reply;
 const MAX_TURNS: usize = 2_000_000;
 
 /// What a buffer of the machine may hold at most.
-const BOUND: usize = MAX_HEAD + 256 + CHUNK;
+const BOUND: usize = MAX_HEAD + 256 + CHUNK + JUDGED_BODY;
 
 pub(super) const HEAD: Duration = Duration::from_secs(20);
 pub(super) const BODY: Duration = Duration::from_secs(30);
@@ -33,11 +33,15 @@ const TIMES: Times = Times {
 /// More than the other cases make.
 pub(super) const REQUESTS: u32 = 70;
 
+/// The longest body that is judged.
+pub(super) const JUDGED_BODY: usize = 600;
+
 const SIZES: Sizes = Sizes {
     head: HeadLimits {
         bytes: MAX_HEAD,
         fields: MAX_FIELDS,
     },
+    judged_body: JUDGED_BODY,
     requests: REQUESTS,
 };
 
@@ -112,6 +116,7 @@ impl Judging {
         match authorization {
             Some(b"good") => Some(allowed()),
             Some(b"reader") => Some(reader()),
+            Some(b"maker") => Some(maker()),
             Some(b"busy") => Some(Verdict::Overloaded),
             Some(b"guess") => Some(Verdict::Delayed(Duration::from_millis(1500))),
             Some(b"page") => Some(Verdict::Forbidden {
@@ -131,10 +136,24 @@ pub(super) fn allowed() -> Verdict {
     Verdict::Allowed(Arc::from("ann"))
 }
 
+/// What `cid` may do: the bodies of that are judged.
+const MAKE: &str = "[make]
+allow POST /containers/create
+allow POST /containers/*/exec
+allow POST /exec/*/start
+permit host-pid
+";
+
+pub(super) fn maker() -> Verdict {
+    Verdict::Allowed(Arc::from("cid"))
+}
+
 /// `ann` may do anything, `bob` has the policy of all others.
 fn policies() -> Policies {
     let mut policies = Policies::built_in();
     assert_eq!(policies.assign("ann", "full"), Ok(()));
+    assert_eq!(policies.add(MAKE, "f"), Ok(()));
+    assert_eq!(policies.assign("cid", "make"), Ok(()));
     policies
 }
 
