@@ -15,7 +15,7 @@ GRACE = 15  # seconds in which it must end
 
 READ_AGAIN = "were read again"
 KEPT = "; what was read before goes on"
-# What may be said as an ERROR: by settings that were broken on purpose, with a master or a Docker that is away.
+# What may be said as an ERROR: of settings that were broken on purpose.
 EXPECTED = re.compile(r"(SIGHUP|files have changed): .*" + re.escape(KEPT))
 LINE = re.compile(r"^\S+ \S+ - (DEBUG|INFO|WARNING|ERROR) - ")
 
@@ -173,7 +173,7 @@ class Log(threading.Thread):
         super().__init__(daemon=True)
         self.path, self.port = path, None
         self.levels = {"DEBUG": 0, "INFO": 0, "WARNING": 0, "ERROR": 0}
-        self.reloads, self.kept, self.registrations = 0, 0, 0
+        self.reloads, self.kept = 0, 0
         self.unexpected, self.tail = [], []
 
     def run(self):
@@ -197,7 +197,6 @@ class Log(threading.Thread):
             self.port = int(line.rpartition(":")[2])
         self.reloads += READ_AGAIN in line
         self.kept += KEPT in line
-        self.registrations += " registered as " in line
         bad = level == "ERROR" and not EXPECTED.search(line) or "panicked" in line or "log lines dropped" in line
         if bad and len(self.unexpected) < 20:
             self.unexpected.append(line)

@@ -13,7 +13,6 @@ RELOADS = (3, 8)
 RESTARTS = (45, 75)
 MOODS = (2, 6)
 DOWN = (0.2, 3)  # seconds without Docker
-GUEST_PATIENCE = 10
 
 
 class Troubles:
