@@ -432,12 +432,12 @@ fn the_command_shows_explains_and_refuses() {
         (&["explain", "eve", "GET", "/info"], "`eve` is no user"),
         (
             &["explain", "reader", "GET"],
-            "`policy show NAME` or `policy explain USER METHOD PATH`",
+            "`policy show NAME` or `policy explain USER METHOD PATH [FILE-WITH-BODY]`",
         ),
         (&["explain", "reader", "GET", "/a b"], "without spaces"),
         (
             &[],
-            "`policy show NAME` or `policy explain USER METHOD PATH`",
+            "`policy show NAME` or `policy explain USER METHOD PATH [FILE-WITH-BODY]`",
         ),
     ] {
         let refused = house.policy(words);

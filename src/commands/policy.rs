@@ -1,18 +1,20 @@
-//! `policy show NAME` and `policy explain USER METHOD PATH`: what the proxy would say, without it.
+//! `policy show NAME` and `policy explain USER METHOD PATH [FILE]`: what the proxy would say, without it.
 
 use super::{Failure, print};
 use crate::config::{Config, ConfigError};
 use crate::policy::{Question, Target};
 use crate::tls;
+use std::fs;
 use std::process::ExitCode;
 
 pub fn run(config: &Config) -> Result<ExitCode, Failure> {
     let words: Vec<&str> = config.operands.iter().map(String::as_str).collect();
     match words.as_slice() {
         ["show", name] => show(config, name),
-        ["explain", user, method, path] => explain(config, user, method, path),
+        ["explain", user, method, path] => explain(config, user, method, path, None),
+        ["explain", user, method, path, body] => explain(config, user, method, path, Some(body)),
         _ => Err(usage(
-            "`policy show NAME` or `policy explain USER METHOD PATH`".to_string(),
+            "`policy show NAME` or `policy explain USER METHOD PATH [FILE-WITH-BODY]`".to_string(),
         )),
     }
 }
@@ -30,8 +32,21 @@ fn show(config: &Config, name: &str) -> Result<ExitCode, Failure> {
     print(&text)
 }
 
-/// Judges a request without a body, as the proxy would.
-fn explain(config: &Config, user: &str, method: &str, path: &str) -> Result<ExitCode, Failure> {
+/// Judges a request as the proxy would, with the JSON of a file as its body or without one.
+fn explain(
+    config: &Config,
+    user: &str,
+    method: &str,
+    path: &str,
+    file: Option<&str>,
+) -> Result<ExitCode, Failure> {
+    let body = match file.map(fs::read).transpose() {
+        Ok(body) => body,
+        Err(error) => {
+            let file = file.unwrap_or_default().escape_debug();
+            return Err(usage(format!("`{file}`: {error}")));
+        }
+    };
     if !config.users.has(user) && !tls::is_certified(user) {
         return Err(usage(format!("`{}` is no user", user.escape_debug())));
     }
@@ -51,11 +66,25 @@ fn explain(config: &Config, user: &str, method: &str, path: &str) -> Result<Exit
             return Ok(ExitCode::FAILURE);
         }
     };
-    let question = Question::plain(method, &target);
-    let ruling = config.policies.judge(user, &question);
+    let question = Question {
+        has_body: body.is_some(),
+        has_json: body.is_some(),
+        ..Question::plain(method, &target)
+    };
+    let mut ruling = config.policies.judge(user, &question);
+    let mut then = "";
+    match (&ruling.trial, &body) {
+        (Some(trial), Some(body)) => {
+            if let Err(denial) = trial.judge(body) {
+                ruling = denial;
+            }
+        }
+        (Some(_), None) => then = "then: its body is judged as well: give it in a file\n",
+        _ => {}
+    }
     let verdict = if ruling.allowed { "allowed" } else { "denied" };
     print(&format!(
-        "{verdict}\nto:   {user}\nasks: {method} {}{}\nby:   {}\n",
+        "{verdict}\nto:   {user}\nasks: {method} {}{}\nby:   {}\n{then}",
         target.path(),
         target.query(),
         ruling.by,

@@ -45,8 +45,9 @@ pub const COMMANDS: [(&str, Command, &str); 6] = [
     (
         "policy",
         Command::Policy,
-        "`policy show NAME` prints a policy's rules; `policy explain USER METHOD PATH` says whether \
-         a request is allowed and by which rule, and ends with status 0 or 1",
+        "`policy show NAME` prints a policy's rules; `policy explain USER METHOD PATH [FILE]` says \
+         whether a request, with that file's JSON as its body, is allowed and by which rule, and ends with \
+         status 0 or 1",
     ),
 ];
 

@@ -267,7 +267,7 @@ pub const OPTIONS: [Opt; 44] = [
         kind: Kind::File,
         wants_proxy: true,
         help: "a file of policies of your own: [NAME], and below it rules as \
-               allow GET,HEAD /containers/*/json",
+               allow GET,HEAD /containers/*/json, and permits as permit host-network",
         ..PROXY
     },
     Opt {
