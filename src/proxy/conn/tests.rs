@@ -9,3 +9,4 @@ mod requests;
 mod shell;
 mod tunnels;
 mod upstream;
+mod wire;
