@@ -50,6 +50,32 @@ fn plain_curl(agent: &Agent, args: &[&str], paths: &[&str]) -> Outcome {
     run(&mut command, b"")
 }
 
+/// `--no-alpn`: it goes on without having asked for HTTP/2. Nothing of it gets to the engine.
+#[test]
+fn http_2_is_refused_in_its_own_words() {
+    let upstream = Upstream::answering(OK);
+    let agent = Setup::new().docker(&upstream.socket()).start();
+    if !has("curl") {
+        return;
+    }
+    if !run(clean("curl").arg("-V"), b"").ok().contains("HTTP2") {
+        return skipped("a curl without HTTP/2");
+    }
+    let seen = curl(
+        &agent,
+        &["-v", "--http2-prior-knowledge", "--no-alpn"],
+        "/test",
+    );
+    assert_ne!(seen.code, Some(0));
+    assert!(seen.err().contains("GOAWAY, error=13"), "{}", seen.err());
+    // Who offers both gets HTTP/1.1.
+    for offer in ["--http2", "--http2-prior-knowledge"] {
+        let seen = curl(&agent, &[offer, "-w", " %{http_version}"], "/test");
+        assert_eq!(seen.ok(), "ok 1.1", "{offer}");
+    }
+    assert_eq!(upstream.heads().len(), 2, "{:?}", upstream.heads());
+}
+
 #[test]
 fn curl_needs_the_password() {
     let upstream = Upstream::answering(OK);

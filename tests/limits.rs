@@ -15,7 +15,7 @@ use std::thread;
 use std::time::Duration;
 
 use support::agent::{Agent, Setup, authorization};
-use support::client::{Client, End, head};
+use support::client::{Client, End, client_config, head};
 use support::eventually;
 use support::process::{clean, run};
 use support::upstream::Upstream;
@@ -276,7 +276,10 @@ fn many_idle_connections_are_small_and_leave_room_for_others() {
         .docker(&upstream.socket())
         .args(&["--max-connections", "400", "--idle-timeout", "600"])
         .start();
+    let sockets = agent.sockets();
     serves(&agent);
+    // Its place is one of its address's.
+    assert!(eventually(|| agent.sockets() <= sockets));
     let before = agent.memory();
     let mut idle: Vec<_> = (0..IDLE).map(|_| Client::connect(&agent)).collect();
     for client in &mut idle {
@@ -294,6 +297,113 @@ fn many_idle_connections_are_small_and_leave_room_for_others() {
     for client in &mut idle {
         assert_eq!(client.ask("GET", "/test", "").text(), "ok");
     }
+}
+
+/// As many as fit in this process, which needs a descriptor for each as well.
+#[test]
+#[ignore = "takes long: scripts/test --all"]
+fn ten_thousand_idle_connections_are_small_and_give_all_back() {
+    const IDLE: usize = 9_900;
+    /// What a connection may hold, and in all what may stay when they have gone, in KiB.
+    const EACH: u64 = 8;
+    const LEFT: u64 = 8 * 1024;
+    let own = format!("--nofile={}:", IDLE + 200);
+    let pid = std::process::id().to_string();
+    if run(clean("prlimit").args(["--pid", &pid, &own]), b"").code != Some(0) {
+        return support::skipped("prlimit is missing, or the limit on open files is below 10,100");
+    }
+    let upstream = engine();
+    let agent = Setup::new()
+        .docker(&upstream.socket())
+        .args(&["--max-connections", "9950", "--idle-timeout", "3600"])
+        .args(&["--max-connections-per-address", "9950"])
+        .start();
+    if agent.log().contains("max_connections = ") {
+        return support::skipped("the limit on open files is below 20,000");
+    }
+    serves(&agent);
+    let (before, sockets) = (agent.share(), agent.sockets());
+    let config = client_config(&agent);
+    let connect = || {
+        let mut client = Client::with(&agent, config.clone());
+        assert_eq!(client.ask("GET", "/test", "").text(), "ok");
+        client
+    };
+    let mut idle: Vec<_> = (0..IDLE).map(|_| connect()).collect();
+    // Connections to Docker are kept for a moment only.
+    assert!(eventually(|| agent.sockets() <= sockets + IDLE));
+    let grown = agent.share().saturating_sub(before);
+    assert!(grown < IDLE as u64 * EACH, "{grown} KiB for {IDLE}");
+    let ticks = agent.ticks();
+    serves(&agent);
+    for client in idle.iter_mut().step_by(99) {
+        assert_eq!(client.ask("GET", "/test", "").text(), "ok");
+    }
+    println!(
+        "{grown} KiB for {IDLE} connections, {} ticks",
+        agent.ticks() - ticks
+    );
+    drop(idle);
+    assert!(eventually(|| agent.sockets() <= sockets));
+    let left = || agent.share().saturating_sub(before);
+    assert!(
+        eventually(|| left() < LEFT),
+        "{} KiB are not given back",
+        left()
+    );
+}
+
+/// A thousand clients over the limit, again and again: nothing is left behind by those who were turned away.
+#[test]
+fn clients_beyond_the_limit_of_their_address_leave_nothing_behind() {
+    let upstream = engine();
+    let agent = Setup::new()
+        .docker(&upstream.socket())
+        .args(&["--max-connections-per-address", "3"])
+        .start();
+    let mut held: Vec<_> = (0..3).map(|_| Client::connect(&agent)).collect();
+    for client in &mut held {
+        assert_eq!(client.ask("GET", "/test", "").text(), "ok");
+    }
+    let turn_away = |count| {
+        for _ in 0..count {
+            let mut tcp = TcpStream::connect(agent.address()).unwrap();
+            tcp.set_read_timeout(Some(support::PATIENCE)).unwrap();
+            assert_eq!(tcp.read(&mut [0; 1]).unwrap_or(0), 0);
+        }
+    };
+    turn_away(100);
+    let (before, sockets) = (agent.share(), agent.sockets());
+    turn_away(900);
+    assert!(eventually(|| agent.sockets() <= sockets));
+    let grown = agent.share().saturating_sub(before);
+    assert!(grown < 1024, "{grown} KiB");
+    for client in &mut held {
+        assert_eq!(client.ask("GET", "/test", "").text(), "ok");
+    }
+}
+
+/// Between two requests no longer than `idle_timeout`, and without a first one no longer than `head_timeout`.
+#[test]
+fn idle_connections_are_ended_and_let_go() {
+    let upstream = engine();
+    let agent = Setup::new()
+        .docker(&upstream.socket())
+        .args(&["--idle-timeout", "1", "--head-timeout", "1"])
+        .start();
+    let sockets = agent.sockets();
+    let mut idle: Vec<_> = (0..10).map(|_| Client::connect(&agent)).collect();
+    for client in idle.iter_mut().take(5) {
+        assert_eq!(client.ask("GET", "/test", "").text(), "ok");
+    }
+    for client in &mut idle {
+        // Ended as HTTP ends a connection that is kept: no answer to what was not asked (RFC 9112 §9.5).
+        assert_eq!(client.rest(), (vec![], End::Clean));
+    }
+    drop(idle);
+    assert!(eventually(|| agent.sockets() <= sockets));
+    upstream.wait_until_idle();
+    serves(&agent);
 }
 
 #[test]

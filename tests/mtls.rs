@@ -13,7 +13,7 @@ use std::time::Duration;
 use rustls::HandshakeKind;
 use support::agent::{Agent, PASSWORD, Setup};
 use support::authority::Authority;
-use support::client::Client;
+use support::client::{Client, End};
 use support::docker::{Cli, clis, docker};
 use support::process::{Outcome, clean, run};
 use support::upstream::Upstream;
@@ -251,6 +251,27 @@ fn a_session_of_a_certificate_that_has_expired_lets_nobody_in() {
     assert_eq!(kind, Some(HandshakeKind::Resumed));
     client.rest();
     agent.wait_for_log("127.0.0.1 -: refused: invalid peer certificate: certificate expired");
+}
+
+/// It is judged again each minute: the last answer before that may be after its time.
+#[test]
+#[ignore = "takes more than a minute: scripts/test --all"]
+fn a_certificate_that_expires_on_an_open_connection_lets_nobody_in() {
+    const LIFE: u32 = 10;
+    let (authority, upstream) = (Authority::new(), engine());
+    let agent = authority.setup(&upstream).start();
+    authority.short_lived_client("alice", LIFE);
+    let config = authority.config(&agent, "alice", &rustls::version::TLS13);
+    let mut client = Client::with(&agent, config);
+    let mut asks = || {
+        client.send("POST /containers/x/kill HTTP/1.1\r\nHost: x\r\n\r\n");
+        client.answer("POST").status
+    };
+    assert_eq!(asks(), 200);
+    // As often as it is asked meanwhile.
+    assert!(support::within(2 * support::PATIENCE, || asks() == 401));
+    agent.wait_for_log("cert:alice: refused: invalid peer certificate: certificate expired");
+    assert_eq!(client.rest(), (vec![], End::Clean));
 }
 
 #[test]

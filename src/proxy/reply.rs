@@ -11,6 +11,20 @@ const REALM: &str = "Haven Agent";
 /// Bytes of the longest message; a longer one is cut.
 const MAX_MESSAGE: usize = 1024;
 
+/// For people who use a client of HTTP/2.
+const NO_HTTP2: &[u8] =
+    b"haven-agent: HTTP/2 is not spoken here, but HTTP/1.1 and its upgrades are";
+
+/// Ends a connection that began with HTTP/2's preface. Its clients show nothing that is not in
+/// frames: an empty SETTINGS (RFC 9113 §3.4) and a GOAWAY (§6.8) of HTTP_1_1_REQUIRED (§7).
+pub fn refuse_http2(out: &mut Buf) {
+    const LENGTH: u8 = 8 + NO_HTTP2.len() as u8;
+    out.put(&[0, 0, 0, 4, 0, 0, 0, 0, 0]);
+    out.put(&[0, 0, LENGTH, 7, 0, 0, 0, 0, 0]);
+    out.put(&[0, 0, 0, 0, 0, 0, 0, 13]);
+    out.put(NO_HTTP2);
+}
+
 /// An answer made here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reply {

@@ -205,6 +205,14 @@ impl Agent {
         line.split_whitespace().nth(1).unwrap().parse().unwrap()
     }
 
+    /// Its share of the memory that it uses, in KiB: what of it others use too is divided among them.
+    pub fn share(&self) -> u64 {
+        let rollup = fs::read_to_string(format!("/proc/{}/smaps_rollup", self.id())).unwrap();
+        let line = rollup.lines().find(|line| line.starts_with("Pss:"));
+        let kib = line.unwrap().split_whitespace().nth(1);
+        kib.unwrap().parse().unwrap()
+    }
+
     /// Open sockets; what the metrics keep open is not counted.
     pub fn sockets(&self) -> usize {
         let descriptors = fs::read_dir(format!("/proc/{}/fd", self.id())).unwrap();

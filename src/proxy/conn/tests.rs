@@ -11,3 +11,4 @@ mod random;
 mod requests;
 mod tunnels;
 mod upstream;
+mod wire;

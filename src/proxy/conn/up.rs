@@ -10,13 +10,16 @@ use crate::buf::Buf;
 use crate::http::body::{Body, ChunkError, Coding, Framing};
 use crate::http::head::{HeadError, HeadFinder, HeadLimits, MAX_FIELDS, MAX_HEAD, RequestHead};
 use crate::policy::{Policies, Question, Ruling, Target, TargetError};
-use crate::proxy::reply::Reply;
+use crate::proxy::reply::{self, Reply};
 
 /// The form for Docker may have a little more than what came; it has been judged by its size.
 const CANONICAL: HeadLimits = HeadLimits {
     bytes: RequestHead::canonical_bound(MAX_HEAD),
     fields: MAX_FIELDS + 4,
 };
+
+/// The first of the two parts of what a client of HTTP/2 begins with (RFC 9113 §3.4).
+const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\n";
 
 /// Asked about each head, with the credentials in it; `None` if the verdict takes time.
 pub type Judge<'a> = &'a mut dyn FnMut(&RequestHead<'_>) -> Option<Verdict>;
@@ -128,6 +131,9 @@ impl Conn {
             Err(error) => return self.refuse_head(error, now),
         };
         let head = input.get(..length).unwrap_or_default();
+        if self.first && head == HTTP2_PREFACE {
+            return self.refuse_http2(now);
+        }
         match RequestHead::parse(head, self.sizes.head) {
             Ok(head) => self.take_request(&head, judge, policies, now),
             Err(error) => {
@@ -135,6 +141,15 @@ impl Conn {
             }
         }
         length
+    }
+
+    fn refuse_http2(&mut self, now: Instant) -> usize {
+        let exchange = self.exchange.get_or_insert_with(|| Exchange::unread(now));
+        exchange.status = 505;
+        reply::refuse_http2(&mut self.to_client);
+        self.last_answer = true;
+        self.answer_done(now);
+        0
     }
 
     fn refuse_head(&mut self, error: HeadError, now: Instant) -> usize {

@@ -1,7 +1,7 @@
 //! Who the client is: what its certificate says, judged again when that may have changed.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::{Context, Phase, Session};
 use crate::tls::Client;
@@ -37,10 +37,42 @@ impl Session {
         let others = cx
             .server
             .is_some_and(|server| !Arc::ptr_eq(server, &self.judged_by));
-        let aged = matches!(self.client_is, Client::Certified(_))
-            && cx.now.saturating_duration_since(self.judged_at) >= LOOK_AGAIN;
+        let aged = has_aged(&self.client_is, self.judged_at, cx.now);
         if matches!(self.phase, Phase::Open) && (others || aged) {
             self.identify(cx);
         }
+    }
+}
+
+/// Whether the verdict on a certificate, of `judged_at`, is too old to stand.
+fn has_aged(client: &Client, judged_at: Instant, now: Instant) -> bool {
+    matches!(client, Client::Certified(_)) && now.saturating_duration_since(judged_at) >= LOOK_AGAIN
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_certificate_is_judged_again_each_minute_and_nothing_else_is() {
+        let start = Instant::now();
+        let alice = Client::Certified("cert:alice".into());
+        for (client, seconds, expected) in [
+            (&alice, 0, false),
+            (&alice, 59, false),
+            (&alice, 60, true),
+            (&alice, 86_400, true),
+            (&Client::Unknown, 86_400, false),
+            (&Client::Refused("expired".to_owned()), 86_400, false),
+        ] {
+            let now = start + Duration::from_secs(seconds);
+            assert_eq!(
+                has_aged(client, start, now),
+                expected,
+                "{client:?} after {seconds} s"
+            );
+        }
+        // A clock that two loops read in another order.
+        assert!(!has_aged(&alice, start + Duration::from_secs(1), start));
     }
 }

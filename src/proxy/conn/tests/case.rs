@@ -226,7 +226,19 @@ impl Case {
         }
     }
 
-    fn play(&self, feed: usize, pace: Pace, trailing: &[u8]) -> Shell {
+    /// Each side's bytes come in two parts, cut at each place of the `longest` there are.
+    #[track_caller]
+    pub(super) fn check_cuts(self, longest: usize) {
+        for at in 1..longest {
+            self.compare(
+                &self.play(Feed::CutAt(at), PACES[0].1, &[]),
+                &format!("cut at {at}"),
+            );
+        }
+    }
+
+    fn play(&self, feed: impl Into<Feed>, pace: Pace, trailing: &[u8]) -> Shell {
+        let feed = feed.into();
         let mut shell = Shell::new(pace, self.log_reads);
         if self.by_hand {
             shell.dial = Dial::ByHand;
@@ -285,16 +297,41 @@ impl Case {
     }
 }
 
-fn feed_client(shell: &mut Shell, bytes: &[u8], feed: usize) {
-    for piece in bytes.chunks(feed.min(bytes.len()).max(1)) {
+/// In which parts a side's bytes come.
+#[derive(Clone, Copy)]
+enum Feed {
+    Pieces(usize),
+    CutAt(usize),
+}
+
+impl From<usize> for Feed {
+    fn from(size: usize) -> Feed {
+        Feed::Pieces(size)
+    }
+}
+
+impl Feed {
+    fn parts(self, bytes: &[u8]) -> Vec<&[u8]> {
+        match self {
+            Feed::Pieces(size) => bytes.chunks(size.min(bytes.len()).max(1)).collect(),
+            Feed::CutAt(at) => {
+                let (first, second) = bytes.split_at(at.min(bytes.len()));
+                vec![first, second]
+            }
+        }
+    }
+}
+
+fn feed_client(shell: &mut Shell, bytes: &[u8], feed: Feed) {
+    for piece in feed.parts(bytes) {
         shell.client_wire.extend(piece);
         shell.settle();
     }
 }
 
 /// Docker speaks on the connection that it has; bytes for one that is closed are lost.
-fn feed_docker(shell: &mut Shell, bytes: &[u8], feed: usize) {
-    for piece in bytes.chunks(feed.min(bytes.len()).max(1)) {
+fn feed_docker(shell: &mut Shell, bytes: &[u8], feed: Feed) {
+    for piece in feed.parts(bytes) {
         if let Some(link) = shell.link() {
             link.wire.extend(piece);
         }

@@ -1,6 +1,6 @@
 //! What `session.rs` does around a [`Conn`], without sockets, clocks and TLS.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use super::{Close, Conn, Down, Sizes, Times, Up};
@@ -149,13 +149,13 @@ pub(super) fn maker() -> Verdict {
 }
 
 /// `ann` may do anything, `bob` has the policy of all others.
-fn policies() -> Policies {
+static POLICIES: LazyLock<Policies> = LazyLock::new(|| {
     let mut policies = Policies::built_in();
     assert_eq!(policies.assign("ann", "full"), Ok(()));
     assert_eq!(policies.add(MAKE, "f"), Ok(()));
     assert_eq!(policies.assign("cid", "make"), Ok(()));
     policies
-}
+});
 
 pub(super) fn reader() -> Verdict {
     Verdict::Allowed(Arc::from("bob"))
@@ -189,7 +189,7 @@ pub(super) struct Shell {
     pub(super) closed: Option<Close>,
     pub(super) records: Vec<String>,
     pub(super) judging: Judging,
-    pub(super) policies: Policies,
+    pub(super) policies: &'static Policies,
 }
 
 impl Shell {
@@ -217,7 +217,7 @@ impl Shell {
             closed: None,
             records: Vec::new(),
             judging: Judging::default(),
-            policies: policies(),
+            policies: &POLICIES,
         }
     }
 
@@ -234,7 +234,7 @@ impl Shell {
     pub(super) fn verdict(&mut self, verdict: Verdict) {
         self.judging.pending = false;
         self.judging.note(Some(&verdict));
-        self.conn.verdict(verdict, &self.policies, self.now);
+        self.conn.verdict(verdict, self.policies, self.now);
     }
 
     /// Ends a connection attempt that waits for it.
@@ -314,7 +314,7 @@ impl Shell {
         let mut judge = |head: &RequestHead<'_>| judging.judge(head);
         let taken = self
             .conn
-            .client_data(&self.held, &mut judge, &self.policies, self.now);
+            .client_data(&self.held, &mut judge, self.policies, self.now);
         self.held.drain(..taken);
         // What is left and not taken, though more is wanted, is half a head.
         let all_offered = self.held.is_empty() || self.conn.wants(self.held.len()).read_client;
