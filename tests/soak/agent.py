@@ -145,8 +145,11 @@ class Agent:
     def threads(self):
         names = []
         for task in glob.glob(f"/proc/{self.process.pid}/task/*/comm"):
-            with open(task) as text:
-                names.append(text.read().strip())
+            try:
+                with open(task) as text:
+                    names.append(text.read().strip())
+            except OSError:  # it has just ended
+                pass
         return sorted(names)
 
     def signal(self, number):
