@@ -105,6 +105,7 @@ pub struct Ruling {
 }
 
 /// A policy with its name.
+#[cfg_attr(any(test, fuzzing), derive(Clone))]
 #[derive(Debug)]
 struct Policy {
     name: Arc<str>,
@@ -119,6 +120,7 @@ struct Policy {
 }
 
 /// All policies, and who has which.
+#[cfg_attr(any(test, fuzzing), derive(Clone))]
 #[derive(Debug)]
 pub struct Policies {
     only_full: Vec<Rule>,
@@ -269,6 +271,15 @@ impl Policies {
     /// Goes on with the execs that are remembered by those whose place these take.
     pub fn succeed(&mut self, before: &Policies) {
         self.execs = Arc::clone(&before.execs);
+    }
+
+    /// The same, without an exec to remember: one parse serves many tests, and none sees another's.
+    #[cfg(any(test, fuzzing))]
+    pub fn afresh(&self) -> Policies {
+        Policies {
+            execs: Arc::default(),
+            ..self.clone()
+        }
     }
 
     /// Whether `user` may ask this.

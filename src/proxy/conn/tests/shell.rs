@@ -189,7 +189,7 @@ pub(super) struct Shell {
     pub(super) closed: Option<Close>,
     pub(super) records: Vec<String>,
     pub(super) judging: Judging,
-    pub(super) policies: &'static Policies,
+    pub(super) policies: Policies,
 }
 
 impl Shell {
@@ -217,7 +217,7 @@ impl Shell {
             closed: None,
             records: Vec::new(),
             judging: Judging::default(),
-            policies: &POLICIES,
+            policies: POLICIES.afresh(),
         }
     }
 
@@ -234,7 +234,7 @@ impl Shell {
     pub(super) fn verdict(&mut self, verdict: Verdict) {
         self.judging.pending = false;
         self.judging.note(Some(&verdict));
-        self.conn.verdict(verdict, self.policies, self.now);
+        self.conn.verdict(verdict, &self.policies, self.now);
     }
 
     /// Ends a connection attempt that waits for it.
@@ -314,7 +314,7 @@ impl Shell {
         let mut judge = |head: &RequestHead<'_>| judging.judge(head);
         let taken = self
             .conn
-            .client_data(&self.held, &mut judge, self.policies, self.now);
+            .client_data(&self.held, &mut judge, &self.policies, self.now);
         self.held.drain(..taken);
         // What is left and not taken, though more is wanted, is half a head.
         let all_offered = self.held.is_empty() || self.conn.wants(self.held.len()).read_client;
