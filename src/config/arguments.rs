@@ -16,7 +16,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::sync::LazyLock;
 
 /// The commands by name.
-pub const COMMANDS: [(&str, Command, &str); 6] = [
+pub const COMMANDS: [(&str, Command, &str); 8] = [
     (
         "daemon",
         Command::Daemon,
@@ -47,6 +47,18 @@ pub const COMMANDS: [(&str, Command, &str); 6] = [
         Command::Policy,
         "`policy show NAME` prints a policy's rules; `policy explain USER METHOD PATH` says whether \
          a request is allowed and by which rule, and ends with status 0 or 1",
+    ),
+    (
+        "health",
+        Command::Health,
+        "`health [PID]` asks the agent that runs here whether its event loops turn, Docker answers and \
+         a master has its report; `health live [PID]`, of the loops alone; ends with status 0 or 1",
+    ),
+    (
+        "reload",
+        Command::Reload,
+        "`reload [PID]` has the agent that runs here read its files again, as SIGHUP does, and says \
+         what came of it; ends with status 0 or 1",
     ),
 ];
 
@@ -135,7 +147,9 @@ fn command(left: Vec<OsString>) -> Result<(Command, Vec<String>), ConfigError> {
         };
         match command {
             None => command = Some(named(word)?),
-            Some(Command::Policy) => operands.push(word.to_string()),
+            Some(Command::Policy | Command::Health | Command::Reload) => {
+                operands.push(word.to_string());
+            }
             Some(_) => return usage(format!("unexpected argument `{}`", word.escape_debug())),
         }
     }
@@ -378,7 +392,7 @@ mod tests {
             (
                 &["frobnicate"],
                 "unknown command `frobnicate`: one of daemon, root-cert, report, check, \
-                 hash-password, policy (see --help)",
+                 hash-password, policy, health, reload (see --help)",
             ),
         ] {
             assert_eq!(error(line), message);

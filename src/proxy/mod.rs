@@ -19,6 +19,7 @@ use crate::http::head::HeadLimits;
 use crate::policy::Policies;
 use crate::proxy::conn::{Sizes, Times};
 use crate::proxy::crowd::Crowd;
+use crate::proxy::handle::Handle;
 use crate::proxy::mailbox::{Mailbox, Message};
 use crate::proxy::reload::Read;
 use crate::proxy::supervisor::Supervisor;
@@ -35,6 +36,7 @@ pub mod audit;
 pub mod browser;
 pub mod conn;
 pub mod crowd;
+pub mod handle;
 pub mod mailbox;
 pub mod outbox;
 pub mod reload;
@@ -232,7 +234,8 @@ impl Proxy {
     }
 
     /// Runs until a signal has ended it; without a port it only waits for that signal. `signals`
-    /// has been taken before the first thread was started; `read` reads the settings again.
+    /// has been taken before the first thread was started; `read` reads the settings again; who
+    /// wants to ask the loops something gets a handle by `started`.
     ///
     /// # Errors
     /// The loops could not start, or had to give up.
@@ -243,6 +246,7 @@ impl Proxy {
         auth: Arc<Authenticator>,
         signals: Signals,
         read: Read,
+        started: impl FnOnce(Handle),
     ) -> Result<(), ProxyError> {
         let descriptors = raise_descriptor_limit().map_err(ProxyError::Start)?;
         let most = max_connections(config.limits.max_connections, descriptors);
@@ -263,6 +267,7 @@ impl Proxy {
         });
         let reload = reload::start(read, config.watched.clone(), Arc::clone(&shared))
             .map_err(ProxyError::Start)?;
+        started(Handle::new(Arc::clone(&shared), reload.clone()));
         let supervisor =
             Supervisor::new(signals, reload, &config.docker, config.exit_on_stale_socket);
         run_workers(&shared, self.listener, supervisor, config.workers)

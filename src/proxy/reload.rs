@@ -21,9 +21,38 @@ const LOOK: Duration = Duration::from_secs(3);
 /// Reads the settings again as they were read at the start; else one line that says why not.
 pub type Read = Box<dyn Fn() -> Result<Config, String> + Send>;
 
-/// Tells the thread to read. A signal that comes before the one before it was answered is
-/// answered with it.
-pub type Bell = SyncSender<()>;
+/// Tells the thread to read.
+#[derive(Clone)]
+pub struct Bell(SyncSender<Option<Reply>>);
+
+/// What came of it, in a line: taken into use, or not.
+pub type Outcome = Result<String, String>;
+
+type Reply = SyncSender<Outcome>;
+
+impl Bell {
+    /// For a signal. One that comes before the one before it was answered is answered with it.
+    pub fn ring(&self) {
+        let _ = self.0.try_send(None);
+    }
+
+    /// For somebody who wants to know what comes of it, and waits for so long.
+    ///
+    /// # Errors
+    /// Why what was read before goes on, or that nothing is known yet.
+    pub fn ask(&self, patience: Duration) -> Outcome {
+        let (reply, outcome) = mpsc::sync_channel(1);
+        if self.0.try_send(Some(reply)).is_err() {
+            return Err("another reload is under way: try again".to_owned());
+        }
+        outcome.recv_timeout(patience).unwrap_or_else(|_| {
+            Err(format!(
+                "not done within {} s; the log will say what came of it",
+                patience.as_secs()
+            ))
+        })
+    }
+}
 
 /// Starts the thread `reload`, which ends when the bell is dropped.
 ///
@@ -42,7 +71,7 @@ pub(super) fn start(read: Read, watched: Vec<PathBuf>, shared: Arc<Shared>) -> i
     thread::Builder::new()
         .name("reload".to_owned())
         .spawn(move || reload.run(&rung))?;
-    Ok(bell)
+    Ok(Bell(bell))
 }
 
 struct Reload {
@@ -75,10 +104,11 @@ fn stamp(file: &Path) -> Stamp {
 }
 
 impl Reload {
-    fn run(mut self, rung: &Receiver<()>) {
+    fn run(mut self, rung: &Receiver<Option<Reply>>) {
         loop {
             match rung.recv_timeout(LOOK) {
-                Ok(()) => self.reload("SIGHUP"),
+                Ok(None) => drop(self.reload("SIGHUP")),
+                Ok(Some(reply)) => drop(reply.try_send(self.reload("reload"))),
                 Err(RecvTimeoutError::Timeout) => self.look(),
                 Err(RecvTimeoutError::Disconnected) => return,
             }
@@ -91,20 +121,23 @@ impl Reload {
         let now = stamps(&self.watched);
         let before = std::mem::replace(&mut self.looked, now);
         if self.looked == before && self.looked != self.tried {
-            self.reload("files have changed");
+            drop(self.reload("files have changed"));
         }
     }
 
-    fn reload(&mut self, why: &str) {
+    fn reload(&mut self, why: &str) -> Outcome {
         service::reloading();
         self.tried = stamps(&self.watched);
-        match self.take_over() {
-            Ok(()) => {
-                ::log::info!("{why}: users, policies, certificates and log level were read again")
-            }
-            Err(error) => ::log::error!("{why}: {error}; what was read before goes on"),
+        let outcome = match self.take_over() {
+            Ok(()) => Ok("users, policies, certificates and log level were read again".to_owned()),
+            Err(error) => Err(format!("{error}; what was read before goes on")),
+        };
+        match &outcome {
+            Ok(text) => ::log::info!("{why}: {text}"),
+            Err(text) => ::log::error!("{why}: {text}"),
         }
         service::reloaded();
+        outcome
     }
 
     /// What may fail comes first; then nothing does.
