@@ -1,11 +1,11 @@
 //! The other end: which agent is meant, and what it answers.
 
-use super::{Answer, MAX_ANSWER, Question, name, prefix};
+use super::{Answer, MAX_ANSWER, Question, name, prefix, read_line};
 use crate::sorted::Set;
 use crate::sys::fs::read_up_to;
 use crate::sys::stream::Stream;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
 /// The Unix sockets of this network namespace (proc_pid_net(5)).
@@ -49,10 +49,7 @@ fn silence(error: &io::Error) -> String {
 fn exchange(mut stream: Stream, question: Question) -> io::Result<Answer> {
     // A refusal is told to whoever connects, before the question is read.
     let asked = stream.write_all(format!("{}\n", question.word()).as_bytes());
-    let mut answer = Vec::new();
-    BufReader::new(stream.take(MAX_ANSWER as u64)).read_until(b'\n', &mut answer)?;
-    let answer = String::from_utf8_lossy(&answer);
-    let line = answer.strip_suffix('\n').unwrap_or_default();
+    let line = read_line(&mut stream, MAX_ANSWER)?.unwrap_or_default();
     match (line.strip_prefix('+'), line.strip_prefix('-')) {
         (Some(text), _) => Ok(Ok(text.to_owned())),
         (_, Some(text)) => Ok(Err(text.to_owned())),

@@ -18,7 +18,9 @@ pub mod client;
 pub mod health;
 pub mod server;
 
+use crate::sys::stream::Stream;
 use std::fs;
+use std::io::{self, Read};
 
 /// A question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +43,7 @@ const WORDS: [(&str, Question); 3] = [
     ("reload", Question::Reload),
 ];
 
-/// The most bytes of an answer; what is longer is cut.
+/// The most bytes of an answer with its end; what is longer is cut.
 const MAX_ANSWER: usize = 4096;
 
 impl Question {
@@ -54,6 +56,19 @@ impl Question {
         let found = WORDS.iter().find(|(known, _)| *known == word);
         found.map(|(_, question)| *question)
     }
+}
+
+/// The next line, without its end, in lossy UTF-8; none where `most` bytes or the stream end before it does.
+fn read_line(stream: &mut Stream, most: usize) -> io::Result<Option<String>> {
+    let mut line = Vec::new();
+    let mut byte = [0];
+    while line.len() < most && stream.read(&mut byte)? == 1 {
+        if byte == *b"\n" {
+            return Ok(Some(String::from_utf8_lossy(&line).into_owned()));
+        }
+        line.extend(byte);
+    }
+    Ok(None)
 }
 
 /// What the names of agents begin with that this process may mean. A network namespace may have

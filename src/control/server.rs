@@ -2,10 +2,10 @@
 //! told of and not waited for.
 
 use super::health::Health;
-use super::{Answer, MAX_ANSWER, Question, name};
+use super::{Answer, MAX_ANSWER, Question, name, read_line};
 use crate::sys::process::effective_uid;
 use crate::sys::stream::{Peer, Stream};
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 use std::thread;
@@ -18,7 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const RELOAD_PATIENCE: Duration = Duration::from_secs(10);
 
 /// The most bytes of a question.
-const MAX_QUESTION: u64 = 16;
+const MAX_QUESTION: usize = 16;
 
 /// After a client could not be accepted: descriptors have run out.
 const REST: Duration = Duration::from_secs(1);
@@ -65,7 +65,8 @@ fn converse(socket: UnixStream, health: &Health) -> io::Result<()> {
     let peer = stream.peer()?;
     // Who is not is not listened to either: nobody else may keep the thread waiting.
     let answer = if is_welcome(peer, effective_uid()) {
-        answer(&question(&mut stream)?, health)
+        let word = read_line(&mut stream, MAX_QUESTION)?;
+        answer(&word.unwrap_or_default(), health)
     } else {
         ::log::debug!(
             "control: refused to process {} of user {}",
@@ -82,7 +83,7 @@ fn converse(socket: UnixStream, health: &Health) -> io::Result<()> {
         Err(text) => ('-', text),
     };
     let mut line = format!("{mark}{}", text.replace('\n', " "));
-    line.truncate(line.floor_char_boundary(MAX_ANSWER - 1));
+    line.truncate(line.floor_char_boundary(MAX_ANSWER - 1)); // and its end
     line.push('\n');
     Stream::accepted(socket, Instant::now() + PATIENCE).write_all(line.as_bytes())
 }
@@ -91,18 +92,6 @@ fn converse(socket: UnixStream, health: &Health) -> io::Result<()> {
 /// be told by a number that means another one in here (`user_namespaces(7)`, overflow).
 fn is_welcome(peer: Peer, own_uid: u32) -> bool {
     peer.pid != 0 && (peer.uid == own_uid || peer.uid == ROOT)
-}
-
-fn question(stream: &mut Stream) -> io::Result<String> {
-    let mut word = String::new();
-    let mut byte = [0];
-    for _ in 0..MAX_QUESTION {
-        match stream.read(&mut byte)? {
-            1 if byte != *b"\n" => word.push(char::from(byte[0])),
-            _ => break,
-        }
-    }
-    Ok(word)
 }
 
 fn answer(word: &str, health: &Health) -> Answer {
