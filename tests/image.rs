@@ -336,6 +336,61 @@ fn the_java_agents_command_line_works_as_it_was() {
     );
 }
 
+/// `scripts/deploy/compose.yaml` with what it leaves to the operator, and a port that is free.
+#[test]
+fn the_compose_file_starts_it() {
+    if clean("docker-compose").arg("version").output().is_err() {
+        return skipped("no docker-compose (apt-get install docker-compose)");
+    }
+    let Some(image) = Image::load() else { return };
+    let dir = TempDir::new("compose");
+    fs::write(dir.join("admin"), bcrypt::hash(PASSWORD, 4).unwrap()).unwrap();
+    fs::write(dir.join("master"), "secr3t\n").unwrap();
+    let gid = fs::metadata(socket()).unwrap().gid().to_string();
+    let name = image.scope.name("compose");
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/deploy/compose.yaml");
+    let mut up = clean("docker-compose");
+    up.args(["-p", &name, "-f"]).arg(file).args(["up", "-d"]);
+    up.env("HAVEN_IMAGE", &image.name)
+        .env("HAVEN_HOSTNAME", "node1")
+        .env("HAVEN_MASTER", "127.0.0.1:9")
+        .env("HAVEN_ADMIN_HASH", dir.join("admin"))
+        .env("HAVEN_SECRET", dir.join("master"))
+        .env("HAVEN_PORT", "127.0.0.1:")
+        .env("HAVEN_PROPAGATION", "rprivate")
+        .env("DOCKER_GID", &gid);
+    run(&mut up, b"").ok();
+    let container = Container {
+        name: format!("{name}_haven-agent_1"),
+        image: &image,
+    };
+    // Nobody is at the master's address; the first report gets three minutes.
+    let healthy = "healthy: the event loops turn, Docker answers, not registered yet\n";
+    assert!(
+        eventually(|| container.exec(&["health"]).out() == healthy),
+        "{}",
+        container.log()
+    );
+    assert_eq!(
+        container.inspect("{{.Config.User}}"),
+        format!("65534:{gid}")
+    );
+    assert_eq!(
+        container.inspect("{{.HostConfig.ReadonlyRootfs}} {{.HostConfig.CapDrop}}"),
+        "true [ALL]"
+    );
+    assert!(
+        container.log().contains("sandbox: no_new_privs"),
+        "{}",
+        container.log()
+    );
+    assert!(
+        !container.log().contains("default password"),
+        "{}",
+        container.log()
+    );
+}
+
 /// As anybody, in the group of Docker's socket, without a capability and on a read-only root.
 #[test]
 fn it_needs_nothing_but_the_group_of_dockers_socket() {
