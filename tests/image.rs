@@ -357,7 +357,7 @@ fn the_compose_file_starts_it() {
         .env("HAVEN_ADMIN_HASH", dir.join("admin"))
         .env("HAVEN_SECRET", dir.join("master"))
         .env("HAVEN_PORT", "127.0.0.1:")
-        .env("HAVEN_PROPAGATION", "rprivate")
+        .env("HAVEN_PROPAGATION", "")
         .env("DOCKER_GID", &gid);
     run(&mut up, b"").ok();
     let container = Container {
