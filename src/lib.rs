@@ -26,11 +26,12 @@
 //! | 3–4 | [`proxy`] | a connection as two machines without I/O; the event loop around them |
 //! | 4 | [`report`] | what is registered, and the thread that registers it |
 //! | 4 | [`sandbox`] | what the agent gives up once it has started |
-//! | 5 | `commands` | what each command does |
-//! | 5 | `fuzzing` | harnesses of the readers, for tests alone |
+//! | 5 | [`control`] | what a running agent is asked by `health` and `reload` |
+//! | 6 | `commands` | what each command does |
+//! | 6 | `fuzzing` | harnesses of the readers, for tests alone |
 //!
 //! Who starts where: [`run`] reads the settings and hands them to a command; the `daemon` command
-//! starts the threads `log`, `auth`, `reporter` and `reload` and becomes the proxy's first event loop.
+//! starts the threads `log`, `auth`, `reporter`, `reload` and `control` and becomes the proxy's first event loop.
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -39,6 +40,7 @@ pub mod auth;
 pub mod buf;
 mod commands;
 pub mod config;
+pub mod control;
 pub mod docker;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;

@@ -3,10 +3,13 @@
 use super::{Failure, begin};
 use crate::auth::Authenticator;
 use crate::config::{self, Config, Request};
+use crate::control;
+use crate::control::health::{Health, Reports};
 use crate::log::Sink;
 use crate::proxy::Proxy;
+use crate::proxy::handle::Handle;
 use crate::proxy::reload::Read;
-use crate::report::{self, Reporter};
+use crate::report::{self, Reporter, Status};
 use crate::sandbox::{self, Outcome};
 use crate::service;
 use crate::sys::signal::Signals;
@@ -14,6 +17,7 @@ use crate::tls::{self, ClientAuth, Identity};
 use std::ffi::OsString;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Instant;
 
 pub fn run(config: Config, arguments: Vec<OsString>) -> Result<ExitCode, Failure> {
     // Before the first thread: each inherits that the ending signals are left to the main one.
@@ -40,11 +44,27 @@ pub fn run(config: Config, arguments: Vec<OsString>) -> Result<ExitCode, Failure
     settings.address = settings.address.or(bound);
     let reporter = Reporter::spawn(settings, zone, identity.clone())
         .map_err(|error| Failure::Io("the reporter thread cannot be started", error))?;
+    let status = reporter.status();
+    let answer_questions = |proxy| control::server::start(health(&config, proxy, status));
     service::ready(&config.listen_why);
-    let outcome = proxy.run(&config, identity, auth, signals, read_again(arguments));
+    let read = read_again(arguments);
+    let outcome = proxy.run(&config, identity, auth, signals, read, answer_questions);
     reporter.stop();
     outcome?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn health(config: &Config, proxy: Handle, status: Arc<Status>) -> Health {
+    let reports = Reports {
+        status,
+        interval: config.interval,
+        since: Instant::now(),
+    };
+    Health {
+        proxy,
+        docker: config.docker.clone(),
+        reports: (!config.masters.is_empty()).then_some(reports),
+    }
 }
 
 /// Reads the settings as they were read at the start: the same arguments, the files as they are.

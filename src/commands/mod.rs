@@ -1,5 +1,6 @@
 //! What each command does.
 
+mod ask;
 mod check;
 mod daemon;
 mod hash_password;
@@ -101,6 +102,7 @@ pub fn run(request: Request, wiped: bool, arguments: Vec<OsString>) -> Result<Ex
             return print(concat!("haven-agent ", env!("CARGO_PKG_VERSION"), "\n"));
         }
         Request::HashPassword => return hash_password::run(),
+        Request::Ask(command, operands) => return ask::run(command, &operands),
         Request::Run(config) => *config,
     };
     if !wiped {
@@ -113,6 +115,7 @@ pub fn run(request: Request, wiped: bool, arguments: Vec<OsString>) -> Result<Ex
         Command::Report => report(&config),
         Command::RootCert => root_cert(&config),
         Command::HashPassword => hash_password::run(),
+        Command::Health | Command::Reload => ask::run(config.command, &config.operands),
         Command::Policy => policy::run(&config),
     }
 }

@@ -16,7 +16,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::sync::LazyLock;
 
 /// The commands by name.
-pub const COMMANDS: [(&str, Command, &str); 6] = [
+pub const COMMANDS: [(&str, Command, &str); 8] = [
     (
         "daemon",
         Command::Daemon,
@@ -48,6 +48,18 @@ pub const COMMANDS: [(&str, Command, &str); 6] = [
         "`policy show NAME` prints a policy's rules; `policy explain USER METHOD PATH [FILE]` says \
          whether a request, with that file's JSON as its body, is allowed and by which rule, and ends with \
          status 0 or 1",
+    ),
+    (
+        "health",
+        Command::Health,
+        "`health [PID]` asks the agent that runs here whether its event loops turn, Docker answers and \
+         a master has its report; `health live [PID]`, of the loops alone; ends with status 0 or 1",
+    ),
+    (
+        "reload",
+        Command::Reload,
+        "`reload [PID]` has the agent that runs here read its files again, as SIGHUP does, and says \
+         what came of it; ends with status 0 or 1",
     ),
 ];
 
@@ -136,7 +148,9 @@ fn command(left: Vec<OsString>) -> Result<(Command, Vec<String>), ConfigError> {
         };
         match command {
             None => command = Some(named(word)?),
-            Some(Command::Policy) => operands.push(word.to_string()),
+            Some(Command::Policy | Command::Health | Command::Reload) => {
+                operands.push(word.to_string());
+            }
             Some(_) => return usage(format!("unexpected argument `{}`", word.escape_debug())),
         }
     }
@@ -379,7 +393,7 @@ mod tests {
             (
                 &["frobnicate"],
                 "unknown command `frobnicate`: one of daemon, root-cert, report, check, \
-                 hash-password, policy (see --help)",
+                 hash-password, policy, health, reload (see --help)",
             ),
         ] {
             assert_eq!(error(line), message);

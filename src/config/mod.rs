@@ -55,6 +55,10 @@ pub enum Command {
     HashPassword,
     /// Show a policy, or what it says to a request.
     Policy,
+    /// Ask a running agent whether it is well.
+    Health,
+    /// Have a running agent read its settings again.
+    Reload,
 }
 
 /// Everything that is decided before the agent starts.
@@ -62,7 +66,7 @@ pub enum Command {
 pub struct Config {
     /// What to do.
     pub command: Command,
-    /// The words behind the command, of which only [`Command::Policy`] takes any.
+    /// The words behind the command, of which few commands take any.
     pub operands: Vec<String>,
     /// What is logged.
     pub level: LevelFilter,
@@ -177,6 +181,8 @@ pub enum Request {
     Version,
     /// The hash of a password, which needs no settings.
     HashPassword,
+    /// A question to a running agent, with the words behind the command; it needs none either.
+    Ask(Command, Vec<String>),
     /// A command with its settings.
     Run(Box<Config>),
 }
@@ -200,6 +206,9 @@ pub fn read(around: &Surroundings) -> Result<Request, ConfigError> {
         CommandLine::Help => Ok(Request::Help),
         CommandLine::Version => Ok(Request::Version),
         CommandLine::Run(Command::HashPassword, ..) => Ok(Request::HashPassword),
+        CommandLine::Run(command @ (Command::Health | Command::Reload), operands, _) => {
+            Ok(Request::Ask(command, operands))
+        }
         CommandLine::Run(command, operands, flags) => {
             let raw = RawConfig::read(flags, around)?;
             let mut config = resolve::config(command, raw, around.pid1)?;

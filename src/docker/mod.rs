@@ -86,9 +86,25 @@ pub fn connect(endpoint: &Endpoint, deadline: Instant) -> Result<Stream, DockerE
     connected.map_err(|error| DockerError::connecting(endpoint, error))
 }
 
+/// Whether Docker answers within `patience`.
+pub fn ping(endpoint: &Endpoint, patience: Duration) -> Result<(), DockerError> {
+    ask(endpoint, "/_ping", Instant::now() + patience).map(|_| ())
+}
+
 /// Asks for `target` and reads the JSON that answers it.
 fn get<T: Deserialize>(endpoint: &Endpoint, target: &str) -> Result<T, DockerError> {
-    let mut stream = connect(endpoint, Instant::now() + ANSWER_TIMEOUT)?;
+    let body = ask(endpoint, target, Instant::now() + ANSWER_TIMEOUT)?;
+    let text = std::str::from_utf8(&body).ok();
+    text.and_then(|text| json::from_str(text).ok())
+        .ok_or_else(|| DockerError::NotDocker {
+            endpoint: endpoint.clone(),
+            target: target.to_owned(),
+        })
+}
+
+/// Asks for `target`, and gives the body of the answer, which is a 200.
+fn ask(endpoint: &Endpoint, target: &str, deadline: Instant) -> Result<Vec<u8>, DockerError> {
+    let mut stream = connect(endpoint, deadline)?;
     let host = endpoint.authority();
     let request = Request {
         method: "GET",
@@ -103,8 +119,8 @@ fn get<T: Deserialize>(endpoint: &Endpoint, target: &str) -> Result<T, DockerErr
             source,
         }
     })?;
-    let text = std::str::from_utf8(&answer.body).ok();
     if answer.status != 200 {
+        let text = std::str::from_utf8(&answer.body).ok();
         return Err(DockerError::Status {
             endpoint: endpoint.clone(),
             target: target.to_owned(),
@@ -112,11 +128,7 @@ fn get<T: Deserialize>(endpoint: &Endpoint, target: &str) -> Result<T, DockerErr
             message: text.and_then(message).unwrap_or_default(),
         });
     }
-    text.and_then(|text| json::from_str(text).ok())
-        .ok_or_else(|| DockerError::NotDocker {
-            endpoint: endpoint.clone(),
-            target: target.to_owned(),
-        })
+    Ok(answer.body)
 }
 
 /// Docker's own words for an error: `{"message": "…"}`.

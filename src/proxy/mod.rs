@@ -9,9 +9,9 @@ use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::auth::Authenticator;
 use crate::config::{Config, Limits};
@@ -19,6 +19,7 @@ use crate::http::head::HeadLimits;
 use crate::policy::Policies;
 use crate::proxy::conn::{Sizes, Times};
 use crate::proxy::crowd::Crowd;
+use crate::proxy::handle::Handle;
 use crate::proxy::mailbox::{Mailbox, Message};
 use crate::proxy::reload::Read;
 use crate::proxy::supervisor::Supervisor;
@@ -35,6 +36,7 @@ pub mod audit;
 pub mod browser;
 pub mod conn;
 pub mod crowd;
+pub mod handle;
 pub mod mailbox;
 pub mod outbox;
 pub mod reload;
@@ -149,10 +151,33 @@ impl Shared {
 
     /// Tells every loop.
     pub fn tell_all(&self, message: impl Fn() -> Message) {
-        let mailboxes = self.mailboxes.lock();
-        for mailbox in mailboxes.unwrap_or_else(PoisonError::into_inner).iter() {
+        for mailbox in self.mailboxes().iter() {
             mailbox.post(message());
         }
+    }
+
+    /// Has every loop give a sign of life; see [`Shared::silence`].
+    pub fn ask_loops(&self, now: Instant) {
+        for mailbox in self.mailboxes().iter() {
+            mailbox.ask(now);
+        }
+    }
+
+    /// The loop that has owed its sign of life longest, by its number, and for how long; none: each
+    /// loop has turned since it was last asked.
+    pub fn silence(&self, now: Instant) -> Option<(usize, Duration)> {
+        let mailboxes = self.mailboxes();
+        let silences = mailboxes.iter().map(|mailbox| mailbox.silence(now));
+        let owed = silences
+            .enumerate()
+            .filter_map(|(number, silence)| Some((number, silence?)));
+        owed.max_by_key(|(_, silence)| *silence)
+    }
+
+    fn mailboxes(&self) -> MutexGuard<'_, Vec<Arc<Mailbox>>> {
+        self.mailboxes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -214,7 +239,8 @@ impl Proxy {
     }
 
     /// Runs until a signal has ended it; without a port it only waits for that signal. `signals`
-    /// has been taken before the first thread was started; `read` reads the settings again.
+    /// has been taken before the first thread was started; `read` reads the settings again; who
+    /// wants to ask the loops something gets a handle by `started`.
     ///
     /// # Errors
     /// The loops could not start, or had to give up.
@@ -225,6 +251,7 @@ impl Proxy {
         auth: Arc<Authenticator>,
         signals: Signals,
         read: Read,
+        started: impl FnOnce(Handle),
     ) -> Result<(), ProxyError> {
         let descriptors = raise_descriptor_limit().map_err(ProxyError::Start)?;
         let most = max_connections(config.limits.max_connections, descriptors);
@@ -245,6 +272,7 @@ impl Proxy {
         });
         let reload = reload::start(read, config.watched.clone(), Arc::clone(&shared))
             .map_err(ProxyError::Start)?;
+        started(Handle::new(Arc::clone(&shared), reload.clone()));
         let supervisor =
             Supervisor::new(signals, reload, &config.docker, config.exit_on_stale_socket);
         run_workers(&shared, self.listener, supervisor, config.workers)
@@ -304,11 +332,7 @@ fn run_workers(
     let worker = |supervisor| {
         let worker = Worker::new(Arc::clone(shared), listener.clone(), supervisor)
             .map_err(ProxyError::Start)?;
-        let mut mailboxes = shared
-            .mailboxes
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        mailboxes.push(worker.mailbox());
+        shared.mailboxes().push(worker.mailbox());
         Ok(worker)
     };
     let mut first = worker(Some(supervisor))?;

@@ -5,8 +5,7 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -21,16 +20,96 @@ const LOOK: Duration = Duration::from_secs(3);
 /// Reads the settings again as they were read at the start; else one line that says why not.
 pub type Read = Box<dyn Fn() -> Result<Config, String> + Send>;
 
-/// Tells the thread to read. A signal that comes before the one before it was answered is
-/// answered with it.
-pub type Bell = SyncSender<()>;
+/// What came of it, in a line: taken into use, or not.
+pub type Outcome = Result<String, String>;
 
-/// Starts the thread `reload`, which ends when the bell is dropped.
+/// Tells the thread to read.
+#[derive(Clone)]
+pub struct Bell(Arc<Desk>);
+
+/// What the thread and those who ring share.
+#[derive(Default)]
+struct Desk {
+    orders: Mutex<Orders>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Orders {
+    /// For whom; none: nobody has rung since the thread looked.
+    rung: Option<Why>,
+    /// Rings so far of those who wait, and how many of these were answered.
+    asked: u32,
+    answered: u32,
+    /// The last answer.
+    outcome: Option<Outcome>,
+}
+
+/// Why settings are read again, as the log has it.
+type Why = &'static str;
+
+impl Bell {
+    /// For a signal. One that comes before the one before it was answered is answered with it.
+    pub fn ring(&self) {
+        self.0.orders().rung = Some("SIGHUP");
+        self.0.changed.notify_all();
+    }
+
+    /// For somebody who wants to know what comes of it, and waits for so long.
+    ///
+    /// # Errors
+    /// Why what was read before goes on, or that nothing is known yet.
+    pub fn ask(&self, patience: Duration) -> Outcome {
+        let desk = &self.0;
+        let mut orders = desk.orders();
+        orders.asked = orders.asked.wrapping_add(1);
+        orders.rung = Some("reload");
+        let mine = orders.asked;
+        desk.changed.notify_all();
+        let unanswered = |orders: &mut Orders| orders.answered != mine;
+        let waited = desk
+            .changed
+            .wait_timeout_while(orders, patience, unanswered);
+        let (orders, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
+        match &orders.outcome {
+            Some(outcome) if !timeout.timed_out() => outcome.clone(),
+            _ => Err(format!(
+                "not done within {} s; the log will say what came of it",
+                patience.as_secs()
+            )),
+        }
+    }
+}
+
+impl Desk {
+    fn orders(&self) -> MutexGuard<'_, Orders> {
+        self.orders.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What was rung for, and up to which of those who wait, where that happens within `patience`.
+    fn wait(&self, patience: Duration) -> Option<(Why, u32)> {
+        let silent = |orders: &mut Orders| orders.rung.is_none();
+        let waited = self
+            .changed
+            .wait_timeout_while(self.orders(), patience, silent);
+        let (mut orders, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        orders.rung.take().map(|why| (why, orders.asked))
+    }
+
+    fn answer(&self, asked: u32, outcome: Outcome) {
+        let mut orders = self.orders();
+        orders.answered = asked;
+        orders.outcome = Some(outcome);
+        self.changed.notify_all();
+    }
+}
+
+/// Starts the thread `reload`, which ends with the process.
 ///
 /// # Errors
 /// No thread can be made.
 pub(super) fn start(read: Read, watched: Vec<PathBuf>, shared: Arc<Shared>) -> io::Result<Bell> {
-    let (bell, rung) = mpsc::sync_channel(1);
+    let desk = Arc::new(Desk::default());
     let stamps = stamps(&watched);
     let reload = Reload {
         read,
@@ -39,9 +118,10 @@ pub(super) fn start(read: Read, watched: Vec<PathBuf>, shared: Arc<Shared>) -> i
         looked: stamps,
         watched,
     };
+    let bell = Bell(Arc::clone(&desk));
     thread::Builder::new()
         .name("reload".to_owned())
-        .spawn(move || reload.run(&rung))?;
+        .spawn(move || reload.run(&desk))?;
     Ok(bell)
 }
 
@@ -75,12 +155,11 @@ fn stamp(file: &Path) -> Stamp {
 }
 
 impl Reload {
-    fn run(mut self, rung: &Receiver<()>) {
+    fn run(mut self, desk: &Desk) {
         loop {
-            match rung.recv_timeout(LOOK) {
-                Ok(()) => self.reload("SIGHUP"),
-                Err(RecvTimeoutError::Timeout) => self.look(),
-                Err(RecvTimeoutError::Disconnected) => return,
+            match desk.wait(LOOK) {
+                Some((why, asked)) => desk.answer(asked, self.reload(why)),
+                None => self.look(),
             }
         }
     }
@@ -91,20 +170,23 @@ impl Reload {
         let now = stamps(&self.watched);
         let before = std::mem::replace(&mut self.looked, now);
         if self.looked == before && self.looked != self.tried {
-            self.reload("files have changed");
+            drop(self.reload("files have changed"));
         }
     }
 
-    fn reload(&mut self, why: &str) {
+    fn reload(&mut self, why: &str) -> Outcome {
         service::reloading();
         self.tried = stamps(&self.watched);
-        match self.take_over() {
-            Ok(()) => {
-                ::log::info!("{why}: users, policies, certificates and log level were read again")
-            }
-            Err(error) => ::log::error!("{why}: {error}; what was read before goes on"),
+        let outcome = match self.take_over() {
+            Ok(()) => Ok("users, policies, certificates and log level were read again".to_owned()),
+            Err(error) => Err(format!("{error}; what was read before goes on")),
+        };
+        match &outcome {
+            Ok(text) => ::log::info!("{why}: {text}"),
+            Err(text) => ::log::error!("{why}: {text}"),
         }
         service::reloaded();
+        outcome
     }
 
     /// What may fail comes first; then nothing does.

@@ -93,8 +93,7 @@ impl Supervisor {
 
     fn obey(&mut self, signal: &str) -> Order {
         if signal == HANGUP {
-            // One that finds the bell rung already is answered with the one before.
-            let _ = self.reload.try_send(());
+            self.reload.ring();
             return Order::Continue;
         }
         if std::mem::replace(&mut self.draining, true) {

@@ -33,6 +33,8 @@ pub struct Reporter {
 #[derive(Debug, Default)]
 pub struct Status {
     last_success: AtomicI64,
+    /// The same moment by the clock that nobody sets.
+    taken: Mutex<Option<Instant>>,
     last_error: Mutex<Option<String>>,
 }
 
@@ -45,6 +47,11 @@ impl Status {
         }
     }
 
+    /// For how long no master has taken a report; none where none ever did.
+    pub fn age(&self) -> Option<Duration> {
+        lock(&self.taken).map(|taken| taken.elapsed())
+    }
+
     /// Why the last report was not taken; none where it was.
     pub fn last_error(&self) -> Option<String> {
         lock(&self.last_error).clone()
@@ -54,6 +61,7 @@ impl Status {
         if outcome.is_ok() {
             self.last_success
                 .store(time::now().secs.max(1), Ordering::Relaxed);
+            *lock(&self.taken) = Some(Instant::now());
         }
         *lock(&self.last_error) = outcome.as_ref().err().cloned();
     }

@@ -19,6 +19,12 @@ pub fn is_pid1() -> bool {
     std::process::id() == 1
 }
 
+/// The user as whom this process does what it does.
+pub fn effective_uid() -> u32 {
+    // SAFETY: the call takes nothing, touches no memory and cannot fail (getuid(2)).
+    unsafe { libc::geteuid() }
+}
+
 /// No program that this thread, and what it makes, may ever execute gets rights by its set-user-ID
 /// bit or its file's capabilities (`PR_SET_NO_NEW_PRIVS`, prctl(2)).
 ///

@@ -102,6 +102,29 @@ pub(super) fn unix_address(path: &Path) -> io::Result<libc::sockaddr_un> {
     Ok(address)
 }
 
+/// The socket without a file that is called `name`, as `connect(2)` takes it, and the address's
+/// length, which is part of it (`unix(7)`, abstract).
+///
+/// # Errors
+/// The name does not fit.
+pub(super) fn abstract_address(name: &str) -> io::Result<(libc::sockaddr_un, usize)> {
+    let mut address = libc::sockaddr_un {
+        sun_family: libc::AF_UNIX as libc::sa_family_t,
+        sun_path: [0; 108],
+    };
+    // The first byte stays the zero by which it is told from a path.
+    let places = address.sun_path.iter_mut().skip(1);
+    if name.len() > places.len() {
+        let text = "a socket's name has at most 107 bytes";
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+    }
+    for (place, byte) in places.zip(name.bytes()) {
+        *place = byte.cast_signed() as libc::c_char;
+    }
+    let length = mem::offset_of!(libc::sockaddr_un, sun_path) + 1 + name.len();
+    Ok((address, length))
+}
+
 /// Whether a connection is there already or still on its way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Progress {

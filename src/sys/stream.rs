@@ -1,7 +1,7 @@
 //! A blocking connection that ends at a deadline, however slowly its peer trickles.
 
 use super::cvt;
-use super::socket::unix_address;
+use super::socket::{abstract_address, unix_address};
 use std::io::{self, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -26,6 +26,29 @@ impl Stream {
     /// Connects to a Unix socket. A listener whose queue is full is waited for until the deadline
     /// (`unix(7)`: connect blocks, for as long as `SO_SNDTIMEO` lets it).
     pub fn unix(path: &Path, deadline: Instant) -> io::Result<Stream> {
+        let address = unix_address(path)?;
+        Stream::connect_unix(&address, size_of_val(&address), deadline)
+    }
+
+    /// Connects to the Unix socket without a file that is called `name`, as [`Stream::unix`] does.
+    pub fn abstract_unix(name: &str, deadline: Instant) -> io::Result<Stream> {
+        let (address, length) = abstract_address(name)?;
+        Stream::connect_unix(&address, length, deadline)
+    }
+
+    /// A connection that a listener has accepted.
+    pub fn accepted(socket: UnixStream, deadline: Instant) -> Stream {
+        Stream {
+            socket: Socket::Unix(socket),
+            deadline,
+        }
+    }
+
+    fn connect_unix(
+        address: &libc::sockaddr_un,
+        length: usize,
+        deadline: Instant,
+    ) -> io::Result<Stream> {
         // SAFETY: a plain call; the descriptor it returns is new and owned by nobody else.
         let socket = unsafe {
             let fd = cvt(libc::socket(
@@ -36,13 +59,13 @@ impl Stream {
             UnixStream::from(OwnedFd::from_raw_fd(fd))
         };
         socket.set_write_timeout(Some(remaining(deadline)?))?;
-        let address = unix_address(path)?;
-        // SAFETY: `address` is a live, initialised `sockaddr_un` of the length given.
+        // SAFETY: `address` is a live, initialised `sockaddr_un`, and `length`, which is at most its
+        // size, says how much of it is meant; the kernel only reads it.
         cvt(unsafe {
             libc::connect(
                 socket.as_raw_fd(),
-                (&raw const address).cast(),
-                size_of_val(&address) as libc::socklen_t,
+                (&raw const *address).cast(),
+                length.min(size_of_val(address)) as libc::socklen_t,
             )
         })?;
         Ok(Stream {
@@ -71,6 +94,49 @@ impl Stream {
             }
         }
         Err(last)
+    }
+}
+
+/// Who is at the other end of a Unix socket (`unix(7)`, `SO_PEERCRED`): who connected, or who
+/// listens, at the time when they did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// The process, 0 where it is outside of this process's PID namespace.
+    pub pid: u32,
+    /// Its effective user.
+    pub uid: u32,
+}
+
+impl Stream {
+    /// Who is at the other end.
+    ///
+    /// # Errors
+    /// `getsockopt(2)`; by TCP nobody can be told.
+    pub fn peer(&self) -> io::Result<Peer> {
+        let Socket::Unix(socket) = &self.socket else {
+            return Err(io::ErrorKind::Unsupported.into());
+        };
+        let mut found = libc::ucred {
+            pid: 0,
+            uid: 0,
+            gid: 0,
+        };
+        let mut length = size_of_val(&found) as libc::socklen_t;
+        // SAFETY: the kernel writes at most `length` bytes to `found`, which has that many, and any
+        // bytes are a `ucred`.
+        cvt(unsafe {
+            libc::getsockopt(
+                socket.as_raw_fd(),
+                libc::SOL_SOCKET,
+                libc::SO_PEERCRED,
+                (&raw mut found).cast(),
+                &raw mut length,
+            )
+        })?;
+        Ok(Peer {
+            pid: u32::try_from(found.pid).unwrap_or(0),
+            uid: found.uid,
+        })
     }
 }
 
@@ -173,6 +239,25 @@ mod tests {
         };
         std::fs::remove_dir_all(&dir).unwrap();
         assert!(is_timeout(&error), "after {}: {error}", held.len());
+    }
+
+    #[test]
+    fn each_end_of_a_socket_without_a_file_knows_the_other() {
+        use std::os::linux::net::SocketAddrExt;
+        use std::os::unix::net::SocketAddr;
+        let name = format!("haven-stream-{}", std::process::id());
+        let address = SocketAddr::from_abstract_name(&name).unwrap();
+        let listener = UnixListener::bind_addr(&address).unwrap();
+        let mut near = Stream::abstract_unix(&name, soon(20_000)).unwrap();
+        let mut far = Stream::accepted(listener.accept().unwrap().0, soon(20_000));
+        let (pid, uid) = (std::process::id(), crate::sys::process::effective_uid());
+        assert_eq!(near.peer().unwrap(), Peer { pid, uid });
+        assert_eq!(far.peer().unwrap(), Peer { pid, uid });
+        near.write_all(b"abc").unwrap();
+        let mut heard = [0; 3];
+        far.read_exact(&mut heard).unwrap();
+        assert_eq!(&heard, b"abc");
+        assert!(Stream::abstract_unix(&"x".repeat(108), soon(1000)).is_err());
     }
 
     #[test]

@@ -1,0 +1,106 @@
+//! What a running agent is asked by `haven-agent health` and `haven-agent reload`, whatever it was
+//! started with: no setting, file or credential is needed, and the root may be read-only.
+//!
+//! It listens on a Unix socket without a file (`unix(7)`, abstract), which is found by its name.
+//! Who asks has to be in the same PID namespace and the agent's own user or root; whom it asks has
+//! to be the process that it means. Either learns that of the kernel (`SO_PEERCRED`), so that nothing
+//! is gained by a socket of the same name.
+//!
+//! A question is a word and a line feed; the answer is `+` or `-`, a line, and the end.
+//!
+//! | file | owns |
+//! | --- | --- |
+//! | `server.rs` | the agent's end, a thread |
+//! | `health.rs` | what is healthy |
+//! | `client.rs` | finding the agent, and asking it |
+
+pub mod client;
+pub mod health;
+pub mod server;
+
+use crate::sys::stream::Stream;
+use std::fs;
+use std::io::{self, Read};
+
+/// A question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Question {
+    /// Whether the agent does its work.
+    Health,
+    /// Whether its event loops turn.
+    Live,
+    /// To read settings and files again.
+    Reload,
+}
+
+/// What was answered: that it is well, or not, each in a line.
+pub type Answer = Result<String, String>;
+
+/// The words of the questions.
+const WORDS: [(&str, Question); 3] = [
+    ("health", Question::Health),
+    ("live", Question::Live),
+    ("reload", Question::Reload),
+];
+
+/// The most bytes of an answer with its end; what is longer is cut.
+const MAX_ANSWER: usize = 4096;
+
+impl Question {
+    fn word(self) -> &'static str {
+        let found = WORDS.iter().find(|(_, question)| *question == self);
+        found.map_or("", |(word, _)| word)
+    }
+
+    fn of(word: &str) -> Option<Question> {
+        let found = WORDS.iter().find(|(known, _)| *known == word);
+        found.map(|(_, question)| *question)
+    }
+}
+
+/// The next line, without its end, in lossy UTF-8; none where `most` bytes or the stream end before it does.
+fn read_line(stream: &mut Stream, most: usize) -> io::Result<Option<String>> {
+    let mut line = Vec::new();
+    let mut byte = [0];
+    while line.len() < most && stream.read(&mut byte)? == 1 {
+        if byte == *b"\n" {
+            return Ok(Some(String::from_utf8_lossy(&line).into_owned()));
+        }
+        line.extend(byte);
+    }
+    Ok(None)
+}
+
+/// What the names of agents begin with that this process may mean. A network namespace may have
+/// agents of several PID namespaces, each process 1 in its own (containers in the host's network).
+fn prefix() -> String {
+    // Without one, as on a kernel without such namespaces, all are in the same.
+    let namespace = fs::read_link("/proc/self/ns/pid").unwrap_or_default();
+    format!("haven-agent/{}/", namespace.display())
+}
+
+/// The name of the agent that is this process.
+fn name(pid: u32) -> String {
+    format!("{}{pid}", prefix())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_question_has_its_word() {
+        for (word, question) in WORDS {
+            assert_eq!(Question::of(question.word()), Some(question));
+            assert_eq!(Question::of(word), Some(question));
+        }
+        assert_eq!(Question::of("Health"), None);
+        assert_eq!(Question::of(""), None);
+    }
+
+    #[test]
+    fn a_name_has_the_namespace_and_the_process() {
+        assert!(name(7).starts_with("haven-agent/pid:["), "{}", name(7));
+        assert!(name(7).ends_with("]/7"), "{}", name(7));
+    }
+}
