@@ -21,7 +21,7 @@ def missing():
     """Why there can be none here; None if there can."""
     if os.geteuid() != 0:
         return "an engine of one's own needs root"
-    for program in ("dockerd", "docker", "openssl"):
+    for program in ("dockerd", "docker", "openssl", "unshare"):
         if not shutil.which(program):
             return f"no {program}"
     if not busybox():
@@ -47,7 +47,8 @@ class Engine:
 
     def start(self):
         with open(f"{self.directory}/log", "ab") as log:
-            self.process = subprocess.Popen(["dockerd", "--config-file", f"{self.directory}/daemon.json"],
+            # In a network of its own: with `bridge` none, dockerd removes the docker0 that it finds.
+            self.process = subprocess.Popen(["unshare", "--net", "dockerd", "--config-file", f"{self.directory}/daemon.json"],
                                             stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         began = time.monotonic()
         while True:
