@@ -3,26 +3,23 @@
 //! not known at all is refused.
 //!
 //! - `json`: a reader that takes what can be read in one way only;
-//! - `shape`: how the tables say what may stand where, and how a body is held against them;
-//! - `container`, `service`, `small`, `query`: the tables, a line for each key;
+//! - `known.ini`, `query`: what may stand where, a line for each key;
+//! - `shape`: how a body is held against that;
 //! - `special`: values that are harmless or not by what they say;
 //! - `permits`: what an operator's policy permits, one by one.
 
 use std::fmt;
 
-mod container;
 mod json;
 mod permits;
 mod query;
-mod service;
 mod shape;
-mod small;
 mod special;
 #[cfg(test)]
 mod tests;
 
 pub use permits::{Permits, Switch};
-use shape::{Is, Judge};
+use shape::Judge;
 
 /// The longest part of a peer's words that is shown.
 const MAX_SHOWN: usize = 96;
@@ -78,17 +75,17 @@ impl Kind {
         })
     }
 
-    /// What its body is; none where it is not looked at.
-    fn shape(self) -> Option<Is> {
+    /// What its body is, as a section of `known.ini`; none where it is not looked at.
+    fn shape(self) -> Option<&'static str> {
         Some(match self {
-            Kind::ContainerCreate => container::CREATE,
-            Kind::ContainerUpdate => container::UPDATE,
-            Kind::ExecCreate => small::EXEC_CREATE,
-            Kind::ExecStart => small::EXEC_START,
-            Kind::VolumeCreate => small::VOLUME,
-            Kind::NetworkCreate => small::NETWORK,
-            Kind::NetworkConnect => container::CONNECT,
-            Kind::ServiceCreate | Kind::ServiceUpdate => service::SPEC,
+            Kind::ContainerCreate => "Create",
+            Kind::ContainerUpdate => "Update",
+            Kind::ExecCreate => "ExecCreate",
+            Kind::ExecStart => "ExecStart",
+            Kind::VolumeCreate => "Volume",
+            Kind::NetworkCreate => "Network",
+            Kind::NetworkConnect => "Connect",
+            Kind::ServiceCreate | Kind::ServiceUpdate => "Service",
             Kind::ExecResize | Kind::Build | Kind::ImageCreate => return None,
         })
     }

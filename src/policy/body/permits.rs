@@ -81,6 +81,14 @@ pub(super) const SWITCHES: &[(&str, Switch)] = &[
 ];
 
 impl Switch {
+    /// The one with this name.
+    pub(super) fn named(name: &str) -> Option<Switch> {
+        let mut switches = SWITCHES.iter();
+        switches
+            .find(|(known, _)| *known == name)
+            .map(|(_, switch)| *switch)
+    }
+
     /// Its name in a file.
     pub fn name(self) -> &'static str {
         let mut switches = SWITCHES.iter();
@@ -118,7 +126,7 @@ impl Permits {
         let text = text.split_once('#').map_or(text, |(permit, _)| permit);
         let words: Vec<&str> = text.split_whitespace().collect();
         let (name, arguments) = words.split_first().unwrap_or((&"", &[]));
-        let Some((_, switch)) = SWITCHES.iter().find(|(known, _)| known == name) else {
+        let Some(switch) = Switch::named(name) else {
             let known: Vec<&str> = SWITCHES.iter().map(|(name, _)| *name).collect();
             let (name, known) = (name.escape_debug(), known.join(", "));
             return Err(format!("`{name}` cannot be permitted: there are {known}"));
@@ -144,7 +152,7 @@ impl Permits {
                 }
                 self.keep_inside()?;
             }
-            (_, []) => self.switches.push(*switch),
+            (_, []) => self.switches.push(switch),
             (_, [extra, ..]) => {
                 let extra = extra.escape_debug();
                 return Err(format!("`{extra}`: nothing stands behind `{name}`"));

@@ -1,32 +1,11 @@
-//! How the tables of this room say what a body may hold, and how a body is held against them.
+//! How a body is held against the tables of `known.ini`.
 
 use super::json::Value;
 use super::permits::{Permits, Switch};
 use super::{Refusal, special};
 
-/// One key of an object, in its exact spelling.
-pub(super) struct Field {
-    pub(super) key: &'static str,
-    pub(super) is: Is,
-    pub(super) needs: Needs,
-}
-
-/// What a value is. `null` is taken everywhere: to Go it says nothing.
-#[derive(Clone, Copy)]
-pub(super) enum Is {
-    Flag,
-    /// A whole number of 64 bits.
-    Whole,
-    Number,
-    Text,
-    /// Go's `strslice`: a text, or a list of them.
-    Words,
-    List(&'static Is),
-    /// Any keys, each with such a value.
-    Map(&'static Is),
-    /// These keys and no others; in several tables where Go embeds one struct in another.
-    Object(&'static [&'static [Field]]),
-}
+/// The tables.
+const KNOWN: &str = include_str!("known.ini");
 
 /// What a value needs to be permitted.
 #[derive(Clone, Copy)]
@@ -36,11 +15,11 @@ pub(super) enum Needs {
     /// This, unless it is empty: zero, `false`, without text, items or members.
     Permit(Switch),
     /// This, unless it is `null`: an empty list says something as well.
-    PermitUnlessNull(Switch),
+    Set(Switch),
     /// Nobody but `full` may say more than nothing here.
     Full,
     /// What a closer look at it says.
-    Look(fn(&Value<'_>, &Permits) -> Verdict),
+    Look(Look),
 }
 
 /// Why a value is not permitted.
@@ -53,54 +32,55 @@ pub(super) enum Why {
     Full(&'static str),
 }
 
+/// Looks closer at a value.
+pub(super) type Look = fn(&Value<'_>, &Permits) -> Verdict;
+
 /// What is said of one value.
 pub(super) type Verdict = Result<(), Why>;
 
-pub(super) const TEXTS: Is = Is::List(&Is::Text);
-pub(super) const WHOLES: Is = Is::List(&Is::Whole);
-/// Names and values.
-pub(super) const TEXT_MAP: Is = Is::Map(&Is::Text);
-/// Go's `map[string]struct{}`: a set of names.
-pub(super) const SET: Is = Is::Map(&Is::Object(&[]));
-
-/// A key that is harmless.
-pub(super) const fn free(key: &'static str, is: Is) -> Field {
-    Field {
-        key,
-        is,
-        needs: Needs::Nothing,
+impl Needs {
+    /// As a table says it; what cannot be understood is for `full`.
+    fn parse(verb: &str, name: &str) -> Needs {
+        let switch = || Switch::named(name).map_or(Needs::Full, Needs::Permit);
+        match verb {
+            "" => Needs::Nothing,
+            "permit" => switch(),
+            "set" => match switch() {
+                Needs::Permit(switch) => Needs::Set(switch),
+                other => other,
+            },
+            "look" => special::look(name).map_or(Needs::Full, Needs::Look),
+            _ => Needs::Full,
+        }
     }
 }
 
-/// A key that has to be permitted, unless it is empty.
-pub(super) const fn permit(key: &'static str, is: Is, switch: Switch) -> Field {
-    Field {
-        key,
-        is,
-        needs: Needs::Permit(switch),
-    }
+/// The sections that an object's keys are in: its own, and those that it embeds.
+fn sections(name: &str) -> impl Iterator<Item = &'static str> {
+    let embedded = section(name).map_or("", |(embedded, _)| embedded);
+    let own = section(name).map(|(_, lines)| lines);
+    let others = embedded.split_whitespace().filter_map(section);
+    own.into_iter().chain(others.map(|(_, lines)| lines))
 }
 
-/// A key that is harmless or not by its value.
-pub(super) const fn look(
-    key: &'static str,
-    is: Is,
-    look: fn(&Value<'_>, &Permits) -> Verdict,
-) -> Field {
-    Field {
-        key,
-        is,
-        needs: Needs::Look(look),
-    }
+/// What stands behind a section's header, and its lines.
+fn section(name: &str) -> Option<(&'static str, &'static str)> {
+    KNOWN.split("\n[").skip(1).find_map(|section| {
+        let (header, lines) = section.split_once('\n').unwrap_or((section, ""));
+        let (found, embedded) = header.split_once(']')?;
+        (found == name).then_some((embedded, lines))
+    })
 }
 
-/// A key under which only `full` may say something.
-pub(super) const fn full(key: &'static str) -> Field {
-    Field {
-        key,
-        is: Is::Text,
-        needs: Needs::Full,
-    }
+/// The line of a key: what its value is, and what it needs.
+fn field(section: &'static str, key: &str) -> Option<(&'static str, Needs)> {
+    section.lines().find_map(|line| {
+        let mut words = line.split(' ');
+        let found = words.next()?;
+        let kind = words.next()?;
+        let mut needs = || words.next().unwrap_or_default();
+        (found == key && found != "#").then(|| (kind, Needs::parse(needs(), needs())))
+    })
 }
 
 /// Where in a body the judge is, for a refusal: `HostConfig.Mounts[2].Source`.
@@ -118,58 +98,55 @@ impl<'j> Judge<'j> {
     }
 
     /// Holds `value` against what it should be, and all that is in it.
-    pub(super) fn judge(&mut self, value: &Value<'_>, is: Is) -> Result<(), Refusal> {
-        match (value, is) {
+    pub(super) fn judge(&mut self, value: &Value<'_>, kind: &str) -> Result<(), Refusal> {
+        let inner = |open, close| kind.strip_prefix(open)?.strip_suffix(close);
+        match (value, kind) {
             (Value::Null, _)
-            | (Value::Flag(_), Is::Flag)
-            | (Value::Number(_), Is::Number)
-            | (Value::Text(_), Is::Text | Is::Words) => Ok(()),
-            (Value::Number(number), Is::Whole) if is_whole(number) => Ok(()),
-            (Value::List(items), Is::List(is)) => self.items(items, *is),
-            (Value::List(items), Is::Words) => self.items(items, Is::Text),
-            (Value::Object(members), Is::Map(is)) => {
-                let mut members = members.iter();
-                members
-                    .try_for_each(|(key, value)| self.inside(key, |judge| judge.judge(value, *is)))
-            }
-            (Value::Object(members), Is::Object(tables)) => {
-                let mut members = members.iter();
-                members.try_for_each(|(key, value)| {
-                    self.inside(key, |judge| judge.member(key, value, tables))
+            | (Value::Flag(_), "flag")
+            | (Value::Number(_), "number")
+            | (Value::Text(_), "text" | "words") => Ok(()),
+            (Value::Number(number), "whole") if is_whole(number) => Ok(()),
+            (Value::List(items), "words") => self.items(items, "text"),
+            (Value::List(items), _) if let Some(kind) = inner('[', ']') => self.items(items, kind),
+            (Value::Object(members), _) => {
+                let values = inner('{', '}');
+                let named = kind.starts_with(|first: char| first.is_ascii_uppercase());
+                if values.is_none() && !named {
+                    return Err(self.refuse(wrong_kind(kind)));
+                }
+                members.iter().try_for_each(|(key, value)| {
+                    self.inside(key, |judge| match values {
+                        Some(kind) => judge.judge(value, kind),
+                        None => judge.member(key, value, kind),
+                    })
                 })
             }
-            _ => Err(self.refuse(kind(is))),
+            _ => Err(self.refuse(wrong_kind(kind))),
         }
     }
 
-    fn items(&mut self, items: &[Value<'_>], is: Is) -> Result<(), Refusal> {
+    fn items(&mut self, items: &[Value<'_>], kind: &str) -> Result<(), Refusal> {
         for (number, item) in items.iter().enumerate() {
             let length = self.place.len();
             self.place.push_str(&format!("[{number}]"));
-            self.judge(item, is)?;
+            self.judge(item, kind)?;
             self.place.truncate(length);
         }
         Ok(())
     }
 
-    fn member(
-        &mut self,
-        key: &str,
-        value: &Value<'_>,
-        tables: &'static [&'static [Field]],
-    ) -> Result<(), Refusal> {
-        let mut fields = tables.iter().flat_map(|table| table.iter());
-        let Some(field) = fields.find(|field| field.key == key) else {
+    fn member(&mut self, key: &str, value: &Value<'_>, object: &str) -> Result<(), Refusal> {
+        let Some((kind, needs)) = sections(object).find_map(|section| field(section, key)) else {
             return Err(self.refuse("is not known here"));
         };
-        if let Needs::Full = field.needs {
-            return match value.is_empty() {
-                true => Ok(()),
-                false => Err(self.refuse("is for the policy full alone")),
-            };
+        match needs {
+            // Whatever else it is.
+            Needs::Full => self.permitted(value, needs),
+            needs => {
+                self.judge(value, kind)?;
+                self.permitted(value, needs)
+            }
         }
-        self.judge(value, field.is)?;
-        self.permitted(value, field.needs)
     }
 
     /// Whether a value of the right kind is permitted.
@@ -177,10 +154,8 @@ impl<'j> Judge<'j> {
         let verdict = match needs {
             Needs::Nothing => Ok(()),
             Needs::Permit(_) | Needs::Full if value.is_empty() => Ok(()),
-            Needs::PermitUnlessNull(_) if *value == Value::Null => Ok(()),
-            Needs::Permit(switch) | Needs::PermitUnlessNull(switch) => {
-                special::need(switch, self.permits)
-            }
+            Needs::Set(_) if *value == Value::Null => Ok(()),
+            Needs::Permit(switch) | Needs::Set(switch) => special::need(switch, self.permits),
             Needs::Full => Err(Why::Full("is for the policy full alone")),
             Needs::Look(look) => look(value, self.permits),
         };
@@ -225,14 +200,71 @@ fn is_whole(number: &str) -> bool {
 }
 
 /// What is said of a value that is something else.
-fn kind(is: Is) -> &'static str {
-    match is {
-        Is::Flag => "is not true or false",
-        Is::Whole => "is not a whole number of 64 bits",
-        Is::Number => "is not a number",
-        Is::Text => "is not a string",
-        Is::Words => "is not a string or a list of strings",
-        Is::List(_) => "is not a list",
-        Is::Map(_) | Is::Object(_) => "is not an object",
+fn wrong_kind(kind: &str) -> &'static str {
+    match kind {
+        "flag" => "is not true or false",
+        "whole" => "is not a whole number of 64 bits",
+        "number" => "is not a number",
+        "text" => "is not a string",
+        "words" => "is not a string or a list of strings",
+        list if list.starts_with('[') => "is not a list",
+        _ => "is not an object",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whether a kind is one: sections are there.
+    fn is_kind(kind: &str) -> bool {
+        match kind.as_bytes() {
+            [b'[', .., b']'] | [b'{', .., b'}'] => is_kind(&kind[1..kind.len() - 1]),
+            _ => {
+                section(kind).is_some()
+                    || ["flag", "whole", "number", "text", "words"].contains(&kind)
+            }
+        }
+    }
+
+    #[test]
+    fn every_line_of_the_tables_means_something() {
+        let mut names = Vec::new();
+        for line in KNOWN
+            .lines()
+            .filter(|line| !line.is_empty() && !line.starts_with('#'))
+        {
+            if let Some(header) = line.strip_prefix('[') {
+                let (name, embedded) = header.split_once(']').unwrap();
+                assert!(!names.contains(&name), "{name} again");
+                assert!(
+                    embedded
+                        .split_whitespace()
+                        .all(|name| section(name).is_some())
+                );
+                names.push(name);
+                continue;
+            }
+            let words: Vec<&str> = line.split(' ').collect();
+            assert!(is_kind(words[1]), "{line}");
+            let good = match words[2..] {
+                [] | ["full"] => true,
+                ["permit" | "set", name] => Switch::named(name).is_some(),
+                ["look", name] => special::look(name).is_some(),
+                _ => false,
+            };
+            assert!(good, "{line}");
+        }
+        for name in names {
+            let mut keys: Vec<&str> = sections(name)
+                .flat_map(str::lines)
+                .filter(|line| !line.is_empty() && !line.starts_with('#'))
+                .map(|line| line.split(' ').next().unwrap())
+                .collect();
+            let count = keys.len();
+            keys.sort_unstable();
+            keys.dedup();
+            assert_eq!(keys.len(), count, "a key twice in {name}");
+        }
     }
 }

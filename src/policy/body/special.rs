@@ -2,7 +2,30 @@
 
 use super::json::Value;
 use super::permits::{Permits, Switch};
-use super::shape::{Verdict, Why};
+use super::shape::{Look, Verdict, Why};
+
+/// What looks at a value, by its name in a table.
+pub(super) fn look(name: &str) -> Option<Look> {
+    Some(match name {
+        "binds" => binds,
+        "log" => log_config,
+        "network" => network_mode,
+        "volume-driver" => volume_driver,
+        "capabilities" => capabilities,
+        "cgroupns" => cgroupns_mode,
+        "ipc" => ipc_mode,
+        "oom-score" => oom_score,
+        "pid" => pid_mode,
+        "security-opt" => security_opt,
+        "uts" => uts_mode,
+        "userns" => userns_mode,
+        "mounts" => mounts,
+        "endpoints" => endpoints,
+        "network-driver" => network_driver,
+        "task-runtime" => task_runtime,
+        _ => return None,
+    })
+}
 
 /// Good, if `switch` is permitted.
 pub(super) fn need(switch: Switch, permits: &Permits) -> Verdict {
