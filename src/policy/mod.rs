@@ -89,7 +89,7 @@ pub struct Ruling {
 }
 
 /// A policy with its name.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Policy {
     name: Arc<str>,
     /// Policy and place of what no rule matches.
@@ -99,7 +99,7 @@ struct Policy {
 }
 
 /// All policies, and who has which.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Policies {
     only_full: Vec<Rule>,
     policies: Vec<Policy>,

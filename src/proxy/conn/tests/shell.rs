@@ -1,6 +1,6 @@
 //! What `session.rs` does around a [`Conn`], without sockets, clocks and TLS.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use super::{Close, Conn, Down, Sizes, Times, Up};
@@ -131,11 +131,15 @@ pub(super) fn allowed() -> Verdict {
     Verdict::Allowed(Arc::from("ann"))
 }
 
-/// `ann` may do anything, `bob` has the policy of all others.
+/// `ann` may do anything, `bob` has the policy of all others. To read the built-in ones takes longer than
+/// most conversations.
 fn policies() -> Policies {
-    let mut policies = Policies::built_in();
-    assert_eq!(policies.assign("ann", "full"), Ok(()));
-    policies
+    static POLICIES: LazyLock<Policies> = LazyLock::new(|| {
+        let mut policies = Policies::built_in();
+        assert_eq!(policies.assign("ann", "full"), Ok(()));
+        policies
+    });
+    POLICIES.clone()
 }
 
 pub(super) fn reader() -> Verdict {
