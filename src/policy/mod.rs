@@ -105,8 +105,7 @@ pub struct Ruling {
 }
 
 /// A policy with its name.
-#[cfg_attr(any(test, fuzzing), derive(Clone))]
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Policy {
     name: Arc<str>,
     /// Policy and place of what no rule matches.
@@ -120,8 +119,7 @@ struct Policy {
 }
 
 /// All policies, and who has which.
-#[cfg_attr(any(test, fuzzing), derive(Clone))]
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Policies {
     only_full: Vec<Rule>,
     policies: Vec<Policy>,

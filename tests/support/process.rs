@@ -177,6 +177,11 @@ impl Running {
             status = self.child.try_wait().unwrap();
             status.is_some()
         });
+        // What it said last is still on its way.
+        let all_read = || self.readers.iter().all(thread::JoinHandle::is_finished);
+        if status.is_some() {
+            within(Duration::from_secs(5), all_read);
+        }
         status
     }
 

@@ -57,6 +57,7 @@ fn what_was_good_is_taken_back_and_forgives_nothing_else() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "tens of millions of steps")]
 fn a_full_table_takes_newcomers_and_keeps_who_failed_most() {
     let (mut lockout, mut now) = (Lockout::default(), Instant::now());
     failing(&mut lockout, A, &mut now, 12);
