@@ -21,7 +21,7 @@ pub mod socket;
 pub mod stream;
 pub mod terminal;
 pub mod time;
-#[cfg(all(panic = "abort", target_arch = "x86_64", target_env = "musl"))]
+#[cfg(all(panic = "abort", target_env = "musl"))]
 mod unwind;
 
 /// The one place where a system call's −1 becomes an [`io::Error`] made from `errno`.

@@ -42,3 +42,14 @@ nothing! {
     _Unwind_SetGR
     _Unwind_SetIP
 }
+
+// The same in the exception handling ABI for the Arm architecture; the last are named by the tables.
+#[cfg(target_arch = "arm")]
+nothing! {
+    _Unwind_VRS_Get
+    _Unwind_VRS_Set
+    __gnu_unwind_frame
+    __aeabi_unwind_cpp_pr0
+    __aeabi_unwind_cpp_pr1
+    __aeabi_unwind_cpp_pr2
+}

@@ -1,0 +1,103 @@
+# What scripts/build and the tests of other machines' binaries compile with; sourced after common.sh.
+# shellcheck shell=bash
+# It uses and sets variables of its callers: `options` of cargo, `small`.
+
+# ARCH, Rust target, zig's name for it and for its least CPU, opt-level (Cargo.toml's, or "z" where space is short), and
+# features beside the target's own.
+targets() {
+    cat <<'TABLE'
+x86_64   x86_64-unknown-linux-musl       x86_64-linux-musl       baseline      s  -
+i686     i686-unknown-linux-musl         x86-linux-musl          pentium4      s  -
+aarch64  aarch64-unknown-linux-musl      aarch64-linux-musl      baseline      s  -
+armv7    armv7-unknown-linux-musleabihf  arm-linux-musleabihf    baseline      z  +thumb-mode
+armv6    arm-unknown-linux-musleabihf    arm-linux-musleabihf    arm1176jzf_s  z  -
+riscv64  riscv64gc-unknown-linux-musl    riscv64-linux-musl      baseline      s  -
+TABLE
+}
+
+# Sets the fields of the machine's line.
+# shellcheck disable=SC2034 # for the callers
+choose_target() {
+    local arch=$1
+    read -r _ target zig_target cpu level features < <(targets | awk -v arch="$arch" '$1 == arch') ||
+        fail "no architecture '$arch'; there are: $(targets | awk '{ printf "%s ", $1 }')"
+}
+
+# The tools of scripts/zig.txt, the libcs that they made, and what zig keeps.
+zig_home=$PWD/target/zig
+
+sysroot() { rustc --print sysroot; }
+
+# Whether there is a standard library that was built for the target. A toolchain that did not come from rustup may have
+# it as well.
+has_std() {
+    [ -d "$(sysroot)/lib/rustlib/$1/lib" ] && return
+    case $1 in
+        # Those that rustup has and that need no libc of zig's.
+        x86_64* | i686* | aarch64*) ;;
+        *) return 1 ;;
+    esac
+    has rustup || fail "this Rust toolchain has no target $1, and there is no rustup to add it"
+    say "adding the Rust target $1"
+    rustup target add "$1"
+}
+
+# The standard library is compiled with the agent. The sources are a part of the toolchain; that cargo calls it
+# unstable is what RUSTC_BOOTSTRAP is for.
+build_std() {
+    [ -f "$(sysroot)/lib/rustlib/src/rust/library/Cargo.lock" ] || rustup component add rust-src ||
+        fail "the standard library's sources are missing: rustup component add rust-src"
+    export RUSTC_BOOTSTRAP=1
+    options+=("-Zbuild-std=std,panic_abort")
+    # Without the default features: no backtrace, which has neither tables nor names to work with.
+    options+=("-Zbuild-std-features=${small:+optimize_for_size}")
+}
+
+lld_home() { echo "$(sysroot)/lib/rustlib/$(rustc --version --verbose | sed -n 's/^host: //p')/bin"; }
+
+install_zig() {
+    export PATH=$zig_home/bin:$PATH PYTHONPATH=$zig_home CARGO_ZIGBUILD_ZIG_PATH=$zig_home/ziglang/zig
+    export CARGO_ZIGBUILD_CACHE_DIR=$zig_home/cache ZIG_GLOBAL_CACHE_DIR=$zig_home/cache ZIG_LOCAL_CACHE_DIR=$zig_home/cache
+    cmp -s scripts/zig.txt "$zig_home/installed.txt" && return
+    has python3 || install_packages python3 python3-pip || fail "python3 is missing"
+    python3 -m pip --version >/dev/null 2>&1 || install_packages python3-pip || fail "pip is missing"
+    say "installing zig and cargo-zigbuild (100 MB) in $zig_home"
+    rm -rf "$zig_home"
+    python3 -m pip install --quiet --require-hashes --only-binary :all: --target "$zig_home" --requirement scripts/zig.txt
+    cp scripts/zig.txt "$zig_home/installed.txt"
+}
+
+# zig as a C compiler for the machine, and its `ar`, as programs of one word. The crate cc names the target and the architecture
+# as clang does; zig knows them by other names.
+make_compiler() {
+    cat >"$1" <<SCRIPT
+#!/bin/sh
+for argument; do
+    shift
+    case \$argument in
+        --target=* | -march=*) ;;
+        *) set -- "\$@" "\$argument" ;;
+    esac
+done
+exec "$zig_home/ziglang/zig" cc -target $zig_target -mcpu=$cpu "\$@"
+SCRIPT
+    printf '#!/bin/sh\nexec "%s/ziglang/zig" ar "$@"\n' "$zig_home" >"$zig_home/ar"
+    chmod +x "$1" "$zig_home/ar"
+}
+
+# musl as zig builds it for the machine, as the parts that rustc asks for: zig says what it would link a program with.
+make_libc() {
+    local directory=$1 said part
+    [ ! -e "$directory/libc.a" ] || return 0
+    say "building the C library ($zig_target, $cpu)"
+    mkdir -p "$directory"
+    echo 'int main(void) { return 0; }' >"$directory/main.c"
+    said=$("$zig_home/ziglang/zig" cc -target "$zig_target" "-mcpu=$cpu" -Os -static -fPIE -pie -v -o "$directory/main" "$directory/main.c" 2>&1) ||
+        fail "zig: $said"
+    for part in rcrt1.o libc.a libzigc.a libcompiler_rt.a; do
+        cp "$(grep '^ld.lld' <<<"$said" | tail -n 1 | tr ' ' '\n' | grep "/$part\$")" "$directory/${part/libc.a/libmusl.a}"
+    done
+    # An unwinder is linked by name; src/sys/unwind.rs stands in for it.
+    "$zig_home/ziglang/zig" ar qc "$directory/libunwind.a"
+    echo 'GROUP ( libmusl.a libzigc.a libcompiler_rt.a )' >"$directory/libc.a"
+}
