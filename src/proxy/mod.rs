@@ -9,9 +9,9 @@ use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::auth::Authenticator;
 use crate::config::{Config, Limits};
@@ -144,10 +144,33 @@ impl Shared {
 
     /// Tells every loop.
     pub fn tell_all(&self, message: impl Fn() -> Message) {
-        let mailboxes = self.mailboxes.lock();
-        for mailbox in mailboxes.unwrap_or_else(PoisonError::into_inner).iter() {
+        for mailbox in self.mailboxes().iter() {
             mailbox.post(message());
         }
+    }
+
+    /// Has every loop give a sign of life; see [`Shared::silence`].
+    pub fn ask_loops(&self, now: Instant) {
+        for mailbox in self.mailboxes().iter() {
+            mailbox.ask(now);
+        }
+    }
+
+    /// The loop that has owed its sign of life longest, by its number, and for how long; none: each
+    /// loop has turned since it was last asked.
+    pub fn silence(&self, now: Instant) -> Option<(usize, Duration)> {
+        let mailboxes = self.mailboxes();
+        let silences = mailboxes.iter().map(|mailbox| mailbox.silence(now));
+        let owed = silences
+            .enumerate()
+            .filter_map(|(number, silence)| Some((number, silence?)));
+        owed.max_by_key(|(_, silence)| *silence)
+    }
+
+    fn mailboxes(&self) -> MutexGuard<'_, Vec<Arc<Mailbox>>> {
+        self.mailboxes
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -298,11 +321,7 @@ fn run_workers(
     let worker = |supervisor| {
         let worker = Worker::new(Arc::clone(shared), listener.clone(), supervisor)
             .map_err(ProxyError::Start)?;
-        let mut mailboxes = shared
-            .mailboxes
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        mailboxes.push(worker.mailbox());
+        shared.mailboxes().push(worker.mailbox());
         Ok(worker)
     };
     let mut first = worker(Some(supervisor))?;

@@ -469,6 +469,12 @@ impl Worker {
     }
 }
 
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.mailbox.close();
+    }
+}
+
 fn logs_reads() -> bool {
     ::log::log_enabled!(::log::Level::Debug)
 }
