@@ -5,12 +5,14 @@ use crate::auth::Authenticator;
 use crate::config::{self, Config, Request};
 use crate::log::Sink;
 use crate::proxy::Proxy;
+use crate::proxy::pulse::Registration;
 use crate::proxy::reload::Read;
 use crate::report::{self, Reporter};
 use crate::sandbox::{self, Outcome};
-use crate::service;
+use crate::service::notify;
 use crate::sys::signal::Signals;
 use crate::tls::{self, ClientAuth, Identity};
+use crate::zone::Zone;
 use std::ffi::OsString;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -35,16 +37,34 @@ pub fn run(config: Config, arguments: Vec<OsString>) -> Result<ExitCode, Failure
         .map_err(|error| Failure::Io("the auth thread cannot be started", error))?;
     let proxy = Proxy::bind(&config)?;
     let mut settings = report::Settings::from(&*config);
-    // Where the kernel chose the port.
-    let bound = proxy.address().map(config::proxy_address);
-    settings.address = settings.address.or(bound);
-    let reporter = Reporter::spawn(settings, zone, identity.clone())
+    // Where the kernel chose the port, or the service manager.
+    if settings.address == config.listen.map(config::proxy_address) || settings.address.is_none() {
+        settings.address = proxy.address().map(config::proxy_address);
+    }
+    let reporter = Reporter::spawn(settings, Arc::clone(&zone), identity.clone())
         .map_err(|error| Failure::Io("the reporter thread cannot be started", error))?;
-    service::ready(&config.listen_why);
-    let outcome = proxy.run(&config, identity, auth, signals, read_again(arguments));
+    notify::ready(&config.listen_why);
+    let registration = registration(&config, reporter.status(), zone);
+    let read = read_again(arguments);
+    let outcome = proxy.run(&config, identity, auth, signals, read, registration);
     reporter.stop();
     outcome?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// How registration goes, for the service manager.
+fn registration(config: &Config, status: Arc<report::Status>, zone: Arc<Zone>) -> Registration {
+    let wanted = !config.masters.is_empty();
+    Box::new(move || match (status.last_error(), status.last_success()) {
+        _ if !wanted => "no master".to_owned(),
+        (Some(error), _) => format!("not registered: {error}"),
+        (None, Some(secs)) => {
+            let at = zone.local(secs);
+            let (hour, minute, second) = (at.hour, at.minute, at.second);
+            format!("registered at {hour:02}:{minute:02}:{second:02}")
+        }
+        (None, None) => "not registered yet".to_owned(),
+    })
 }
 
 /// Reads the settings as they were read at the start: the same arguments, the files as they are.

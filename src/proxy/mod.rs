@@ -20,6 +20,7 @@ use crate::policy::Policies;
 use crate::proxy::conn::{Sizes, Times};
 use crate::proxy::crowd::Crowd;
 use crate::proxy::mailbox::{Mailbox, Message};
+use crate::proxy::pulse::Registration;
 use crate::proxy::reload::Read;
 use crate::proxy::supervisor::Supervisor;
 use crate::proxy::tally::Kind;
@@ -37,6 +38,7 @@ pub mod conn;
 pub mod crowd;
 pub mod mailbox;
 pub mod outbox;
+pub mod pulse;
 pub mod reload;
 pub mod reply;
 pub mod session;
@@ -179,6 +181,8 @@ impl Shared {
 pub enum ProxyError {
     /// The address cannot be listened on.
     Bind(SocketAddr, io::Error),
+    /// What the service manager has handed over cannot be listened on.
+    HandedOver(io::Error),
     /// The loops cannot be set up.
     Start(io::Error),
     /// A loop ended.
@@ -194,6 +198,11 @@ impl fmt::Display for ProxyError {
                  (`ss -ltnp` names it); stop it, or set `listen` to another address"
             ),
             ProxyError::Bind(address, error) => write!(f, "cannot listen on {address}: {error}"),
+            ProxyError::HandedOver(error) => write!(
+                f,
+                "the service manager has handed over (LISTEN_FDS) what is no port for the proxy: \
+                 {error}; see ListenStream= of haven-agent.socket"
+            ),
             ProxyError::Start(error) => write!(f, "cannot start the event loops: {error}"),
             ProxyError::Loop(error) => write!(f, "{error}"),
         }
@@ -209,17 +218,25 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// Takes the port that `config` names, if it names one: before anything else is started, so
-    /// that a second agent on the same port has done nothing when it fails.
+    /// Takes the port that the service manager has opened, else the one that `config` names, if it
+    /// names one: before anything else is started, so that a second agent on the same port has done
+    /// nothing when it fails.
     ///
     /// # Errors
     /// The address cannot be listened on.
     pub fn bind(config: &Config) -> Result<Proxy, ProxyError> {
+        let handed_over = Listener::handed_over().map_err(ProxyError::HandedOver)?;
+        if handed_over.is_some() && config.listen.is_none() {
+            ::log::warn!("the proxy is off: nobody answers at haven-agent.socket, disable it");
+        }
         let listen = |address| {
             let failed = |error| ProxyError::Bind(address, error);
-            let listener = Listener::bind(address).map_err(failed)?;
+            let (listener, whose) = match handed_over {
+                Some(listener) => (listener, ", the service manager's socket"),
+                None => (Listener::bind(address).map_err(failed)?, ""),
+            };
             let bound = listener.address().map_err(failed)?;
-            ::log::info!("proxy: listening on https://{bound}");
+            ::log::info!("proxy: listening on https://{bound}{whose}");
             Ok((Arc::new(listener), bound))
         };
         let (listener, address) = config.listen.map(listen).transpose()?.unzip();
@@ -232,7 +249,8 @@ impl Proxy {
     }
 
     /// Runs until a signal has ended it; without a port it only waits for that signal. `signals`
-    /// has been taken before the first thread was started; `read` reads the settings again.
+    /// has been taken before the first thread was started; `read` reads the settings again;
+    /// `registration` says how that goes.
     ///
     /// # Errors
     /// The loops could not start, or had to give up.
@@ -243,6 +261,7 @@ impl Proxy {
         auth: Arc<Authenticator>,
         signals: Signals,
         read: Read,
+        registration: Registration,
     ) -> Result<(), ProxyError> {
         let descriptors = raise_descriptor_limit().map_err(ProxyError::Start)?;
         let most = max_connections(config.limits.max_connections, descriptors);
@@ -265,6 +284,7 @@ impl Proxy {
             .map_err(ProxyError::Start)?;
         let supervisor =
             Supervisor::new(signals, reload, &config.docker, config.exit_on_stale_socket);
+        pulse::start(Arc::clone(&shared), registration).map_err(ProxyError::Start)?;
         run_workers(&shared, self.listener, supervisor, config.workers)
     }
 }

@@ -13,7 +13,7 @@ use std::time::Duration;
 use crate::config::Config;
 use crate::proxy::Shared;
 use crate::proxy::mailbox::Message;
-use crate::service;
+use crate::service::notify;
 
 /// Between two looks at the files.
 const LOOK: Duration = Duration::from_secs(3);
@@ -96,7 +96,7 @@ impl Reload {
     }
 
     fn reload(&mut self, why: &str) {
-        service::reloading();
+        notify::reloading();
         self.tried = stamps(&self.watched);
         match self.take_over() {
             Ok(()) => {
@@ -104,7 +104,7 @@ impl Reload {
             }
             Err(error) => ::log::error!("{why}: {error}; what was read before goes on"),
         }
-        service::reloaded();
+        notify::reloaded();
     }
 
     /// What may fail comes first; then nothing does.
