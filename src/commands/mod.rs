@@ -9,7 +9,7 @@ use crate::config::{self, Command, Config, ConfigError, Request};
 use crate::log::Sink;
 use crate::proxy::ProxyError;
 use crate::zone::Zone;
-use crate::{log, report, tls};
+use crate::{log, report, service, tls};
 use std::ffi::OsString;
 use std::fmt;
 use std::io::{self, Write};
@@ -34,6 +34,8 @@ pub enum Failure {
     Password(crate::auth::PasswordError),
     /// The proxy cannot run.
     Proxy(ProxyError),
+    /// The service cannot be installed or removed.
+    Service(service::Error),
     /// Something of the system: what was tried, and why it failed.
     Io(&'static str, io::Error),
 }
@@ -48,7 +50,9 @@ impl Failure {
                 ..
             } => ExitCode::FAILURE,
             Failure::Config(_) | Failure::Tls { .. } => ExitCode::from(WRONG_SETTINGS),
-            Failure::Password(_) | Failure::Proxy(_) | Failure::Io(..) => ExitCode::FAILURE,
+            Failure::Password(_) | Failure::Proxy(_) | Failure::Service(_) | Failure::Io(..) => {
+                ExitCode::FAILURE
+            }
         }
     }
 }
@@ -64,6 +68,7 @@ impl fmt::Display for Failure {
             Failure::Tls { error, .. } => error.fmt(f),
             Failure::Password(error) => error.fmt(f),
             Failure::Proxy(error) => error.fmt(f),
+            Failure::Service(error) => error.fmt(f),
             Failure::Io(what, error) => write!(f, "{what}: {error}"),
         }
     }
@@ -101,6 +106,8 @@ pub fn run(request: Request, wiped: bool, arguments: Vec<OsString>) -> Result<Ex
             return print(concat!("haven-agent ", env!("CARGO_PKG_VERSION"), "\n"));
         }
         Request::HashPassword => return hash_password::run(),
+        Request::Install(wanted) => return done(service::install(&wanted)),
+        Request::Uninstall(wanted) => return done(service::uninstall(&wanted)),
         Request::Run(config) => *config,
     };
     if !wiped {
@@ -113,8 +120,16 @@ pub fn run(request: Request, wiped: bool, arguments: Vec<OsString>) -> Result<Ex
         Command::Report => report(&config),
         Command::RootCert => root_cert(&config),
         Command::HashPassword => hash_password::run(),
+        Command::Install | Command::Uninstall => Ok(ExitCode::SUCCESS),
         Command::Policy => policy::run(&config),
     }
+}
+
+/// What came of a command that has told its steps.
+fn done(outcome: Result<(), service::Error>) -> Result<ExitCode, Failure> {
+    outcome
+        .map(|()| ExitCode::SUCCESS)
+        .map_err(Failure::Service)
 }
 
 /// Starts the log, tells what was read and what is odd about it, and gives the node's time zone.

@@ -10,16 +10,21 @@ mod error;
 mod files;
 mod help;
 mod ini;
+mod install;
 mod options;
 mod place;
 mod raw;
 mod resolve;
+mod sample;
 mod table;
 
 pub use error::ConfigError;
 pub use help::help;
+pub use install::{Init, Install, Password, Uninstall};
+pub use options::Id;
 pub use place::{Master, proxy_address};
 pub use raw::Surroundings;
+pub use sample::{Old, Values, old, sample, try_out};
 
 use crate::auth::Users;
 use crate::docker::Endpoint;
@@ -51,6 +56,10 @@ pub enum Command {
     HashPassword,
     /// Show a policy, or what it says to a request.
     Policy,
+    /// Make a service of this program.
+    Install,
+    /// Remove it.
+    Uninstall,
 }
 
 /// Everything that is decided before the agent starts.
@@ -171,6 +180,10 @@ pub enum Request {
     Version,
     /// The hash of a password, which needs no settings.
     HashPassword,
+    /// A service is to be made.
+    Install(Install),
+    /// It is to be removed.
+    Uninstall(Uninstall),
     /// A command with its settings.
     Run(Box<Config>),
 }
@@ -194,6 +207,12 @@ pub fn read(around: &Surroundings) -> Result<Request, ConfigError> {
         CommandLine::Help => Ok(Request::Help),
         CommandLine::Version => Ok(Request::Version),
         CommandLine::Run(Command::HashPassword, ..) => Ok(Request::HashPassword),
+        CommandLine::Run(Command::Install, _, flags) => {
+            install::install(flags).map(Request::Install)
+        }
+        CommandLine::Run(Command::Uninstall, _, flags) => {
+            install::uninstall(&flags).map(Request::Uninstall)
+        }
         CommandLine::Run(command, operands, flags) => {
             let raw = RawConfig::read(flags, around)?;
             let mut config = resolve::config(command, raw, around.pid1)?;
