@@ -12,7 +12,7 @@
 //! | 0 | [`zone`] | the node's time zone |
 //! | 0 | [`links`] | symbolic links, followed by hand |
 //! | 0 | [`secret`] | strings that are never shown |
-//! | 0 | [`service`] | what the service manager is told |
+//! | 0 | [`service::notify`] | what the service manager is told |
 //! | 0 | [`sorted`] | small maps and sets |
 //! | 0 | [`source`] | whom an address counts as, networks |
 //! | 0 | [`sys`] | every `unsafe` block: sockets, readiness, signals, clocks, files |
@@ -26,6 +26,7 @@
 //! | 3–4 | [`proxy`] | a connection as two machines without I/O; the event loop around them |
 //! | 4 | [`report`] | what is registered, and the thread that registers it |
 //! | 4 | [`sandbox`] | what the agent gives up once it has started |
+//! | 4 | [`service`] | `install` and `uninstall`, the unit and other systems' service files |
 //! | 5 | [`control`] | what a running agent is asked by `health` and `reload` |
 //! | 6 | `commands` | what each command does |
 //! | 6 | `fuzzing` | harnesses of the readers, for tests alone |

@@ -4,7 +4,7 @@
 
 mod support;
 
-use haven_agent::config::{COMMANDS, OPTIONS};
+use haven_agent::config::{COMMANDS, Kind, every};
 use std::fs;
 use std::process::{Command, Output, Stdio};
 use support::{TempDir, skipped};
@@ -76,7 +76,7 @@ fn assert_clean(program: &str, arguments: &[&str]) {
 
 /// Each long flag and each command.
 fn everything() -> Vec<String> {
-    let flags = OPTIONS.iter().map(|option| format!("--{}", option.flag()));
+    let flags = every().map(|option| format!("--{}", option.flag()));
     let commands = COMMANDS.iter().map(|(name, ..)| name.to_string());
     flags.chain(commands).collect()
 }
@@ -111,7 +111,7 @@ fn the_manual_page_has_every_option_and_command() {
     }
     let plain = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
     let running = plain(&read);
-    for option in &OPTIONS {
+    for option in every() {
         let (_, help) = option.help.split_once(' ').unwrap();
         let help = plain(help).replace('`', "");
         assert!(running.contains(&help), "{}", option.key);
@@ -188,8 +188,9 @@ fn zsh_reads_its_specifications() {
         return;
     };
     let specs = String::from_utf8(output.stdout).unwrap();
-    for option in &OPTIONS {
-        let spec = format!("--{}=[", option.flag());
+    for option in every() {
+        let joint = if option.kind == Kind::Flag { "" } else { "=" };
+        let spec = format!("--{}{joint}[", option.flag());
         assert!(specs.lines().any(|line| line.starts_with(&spec)), "{spec}");
     }
     for (command, ..) in COMMANDS {

@@ -1,6 +1,6 @@
 //! Completions for bash, zsh and fish.
 
-use haven_agent::config::{COMMANDS, Kind, OPTIONS, Opt};
+use haven_agent::config::{COMMANDS, Kind, Opt, every};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
@@ -12,10 +12,13 @@ enum Values {
     Words(Vec<&'static str>),
     /// Nothing: a text of the user's own.
     Free,
+    /// It has no value.
+    None,
 }
 
 fn values(option: &Opt) -> Values {
     match option.kind {
+        Kind::Flag => Values::None,
         Kind::File => Values::Files,
         _ if option.metavar == "DIRECTORY" => Values::Files,
         _ if option.metavar.contains('|') => Values::Words(option.metavar.split('|').collect()),
@@ -23,7 +26,7 @@ fn values(option: &Opt) -> Values {
     }
 }
 
-/// The flags of an option that want a value: `-d`, `--docker`.
+/// The flags of an option: `-d`, `--docker`.
 fn flags(option: &Opt) -> Vec<String> {
     let short = option.short.filter(|_| !option.is_counted());
     let short = short.map(|short| format!("-{short}"));
@@ -64,11 +67,12 @@ fn command_names(separator: &str) -> String {
 pub fn bash() -> String {
     // What is offered, and behind which flags.
     let mut offers = BTreeMap::<String, Vec<String>>::new();
-    for option in &OPTIONS {
+    for option in every() {
         let offer = match values(option) {
             Values::Files => "_haven_agent_offer_files".to_string(),
             Values::Words(words) => format!("_haven_agent_offer -W '{}'", words.join(" ")),
             Values::Free => ":".to_string(),
+            Values::None => continue,
         };
         offers.entry(offer).or_default().extend(flags(option));
     }
@@ -84,7 +88,7 @@ pub fn bash() -> String {
             "        {command}) _haven_agent_offer -W '{words}'; return ;;"
         );
     }
-    let mut all: Vec<String> = OPTIONS.iter().flat_map(flags).collect();
+    let mut all: Vec<String> = every().flat_map(flags).collect();
     for (short, long, _) in SWITCHES {
         all.extend([format!("-{short}"), format!("--{long}")]);
     }
@@ -132,13 +136,17 @@ pub fn zsh() -> String {
         spec(format!("{times}-{short}[{help}]"));
         spec(format!("{times}--{long}[{help}]"));
     }
-    for option in &OPTIONS {
+    for option in every() {
+        let help = plain(short_help(option.help));
         let action = match values(option) {
             Values::Files => "_files".to_string(),
             Values::Words(words) => format!("({})", words.join(" ")),
             Values::Free => " ".to_string(),
+            Values::None => {
+                spec(format!("--{}[{help}]", option.flag()));
+                continue;
+            }
         };
-        let help = plain(short_help(option.help));
         let metavar = plain(option.metavar);
         for flag in flags(option) {
             // What may stand between flag and value: nothing, or an equals sign.
@@ -206,7 +214,7 @@ pub fn fish() -> String {
             "complete -c haven-agent -s {short} -l {long} -d {help}"
         );
     }
-    for option in &OPTIONS {
+    for option in every() {
         let short = option.short.filter(|_| !option.is_counted());
         let short = short
             .map(|short| format!("-s {short} "))
@@ -215,6 +223,7 @@ pub fn fish() -> String {
             Values::Files => "-r -F".to_string(),
             Values::Words(words) => format!("-x -a '{}'", words.join(" ")),
             Values::Free => "-x".to_string(),
+            Values::None => String::new(),
         };
         let (flag, help) = (option.flag(), quoted(short_help(option.help)));
         let _ = writeln!(

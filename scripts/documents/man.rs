@@ -1,6 +1,6 @@
 //! The manual page: `haven-agent.8`, filled in from the table of options. Its language is mdoc(7).
 
-use haven_agent::config::{COMMANDS, GROUPS, Group, OPTIONS, Opt};
+use haven_agent::config::{COMMANDS, GROUPS, Group, Kind, Opt, every};
 use std::fmt::Write;
 
 const TEMPLATE: &str = include_str!("haven-agent.8");
@@ -33,7 +33,7 @@ fn options() -> String {
             text.push_str(".It Fl h , Fl \\-help\nShows the options.\n");
             text.push_str(".It Fl V , Fl \\-version\nShows the version.\n");
         }
-        for option in OPTIONS.iter().filter(|option| option.group == group) {
+        for option in every().filter(|option| option.group == group) {
             let _ = writeln!(text, ".It {}\n{}", flags(option), running(&meaning(option)));
         }
         text.push_str(".El\n");
@@ -43,6 +43,9 @@ fn options() -> String {
 
 /// `-d DOCKER, --docker DOCKER`; `-v` is counted.
 fn flags(option: &Opt) -> String {
+    if option.kind == Kind::Flag {
+        return format!("Fl \\-{}", option.flag());
+    }
     let long = format!("Fl \\-{} Ar {}", option.flag(), option.metavar);
     match option.short {
         Some(short) if option.is_counted() => format!("Fl {short} , Fl {short}{short} , {long}"),

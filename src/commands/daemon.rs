@@ -8,12 +8,14 @@ use crate::control::health::{Health, Reports};
 use crate::log::Sink;
 use crate::proxy::Proxy;
 use crate::proxy::handle::Handle;
+use crate::proxy::pulse::{self, Registration};
 use crate::proxy::reload::Read;
 use crate::report::{self, Reporter, Status};
 use crate::sandbox::{self, Outcome};
-use crate::service;
+use crate::service::notify;
 use crate::sys::signal::Signals;
 use crate::tls::{self, ClientAuth, Identity};
+use crate::zone::Zone;
 use std::ffi::OsString;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -39,16 +41,22 @@ pub fn run(config: Config, arguments: Vec<OsString>) -> Result<ExitCode, Failure
         .map_err(|error| Failure::Io("the auth thread cannot be started", error))?;
     let proxy = Proxy::bind(&config)?;
     let mut settings = report::Settings::from(&*config);
-    // Where the kernel chose the port.
-    let bound = proxy.address().map(config::proxy_address);
-    settings.address = settings.address.or(bound);
-    let reporter = Reporter::spawn(settings, zone, identity.clone())
+    // Where the kernel chose the port, or the service manager.
+    if settings.address == config.listen.map(config::proxy_address) || settings.address.is_none() {
+        settings.address = proxy.address().map(config::proxy_address);
+    }
+    let reporter = Reporter::spawn(settings, Arc::clone(&zone), identity.clone())
         .map_err(|error| Failure::Io("the reporter thread cannot be started", error))?;
     let status = reporter.status();
-    let answer_questions = |proxy| control::server::start(health(&config, proxy, status));
-    service::ready(&config.listen_why);
+    let registration = registration(&config, Arc::clone(&status), zone);
+    let answer_and_tell = |proxy: Handle| {
+        pulse::start(&proxy, registration)?;
+        control::server::start(health(&config, proxy, status));
+        Ok(())
+    };
+    notify::ready(&config.listen_why);
     let read = read_again(arguments);
-    let outcome = proxy.run(&config, identity, auth, signals, read, answer_questions);
+    let outcome = proxy.run(&config, identity, auth, signals, read, answer_and_tell);
     reporter.stop();
     outcome?;
     Ok(ExitCode::SUCCESS)
@@ -65,6 +73,21 @@ fn health(config: &Config, proxy: Handle, status: Arc<Status>) -> Health {
         docker: config.docker.clone(),
         reports: (!config.masters.is_empty()).then_some(reports),
     }
+}
+
+/// How registration goes, for the service manager.
+fn registration(config: &Config, status: Arc<Status>, zone: Arc<Zone>) -> Registration {
+    let wanted = !config.masters.is_empty();
+    Box::new(move || match (status.last_error(), status.last_success()) {
+        _ if !wanted => "no master".to_owned(),
+        (Some(error), _) => format!("not registered: {error}"),
+        (None, Some(secs)) => {
+            let at = zone.local(secs);
+            let (hour, minute, second) = (at.hour, at.minute, at.second);
+            format!("registered at {hour:02}:{minute:02}:{second:02}")
+        }
+        (None, None) => "not registered yet".to_owned(),
+    })
 }
 
 /// Reads the settings as they were read at the start: the same arguments, the files as they are.

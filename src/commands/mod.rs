@@ -10,7 +10,7 @@ use crate::config::{self, Command, Config, ConfigError, Request};
 use crate::log::Sink;
 use crate::proxy::ProxyError;
 use crate::zone::Zone;
-use crate::{log, report, tls};
+use crate::{log, report, service, tls};
 use std::ffi::OsString;
 use std::fmt;
 use std::io::{self, Write};
@@ -35,6 +35,8 @@ pub enum Failure {
     Password(crate::auth::PasswordError),
     /// The proxy cannot run.
     Proxy(ProxyError),
+    /// The service cannot be installed or removed.
+    Service(service::Error),
     /// Something of the system: what was tried, and why it failed.
     Io(&'static str, io::Error),
 }
@@ -49,7 +51,9 @@ impl Failure {
                 ..
             } => ExitCode::FAILURE,
             Failure::Config(_) | Failure::Tls { .. } => ExitCode::from(WRONG_SETTINGS),
-            Failure::Password(_) | Failure::Proxy(_) | Failure::Io(..) => ExitCode::FAILURE,
+            Failure::Password(_) | Failure::Proxy(_) | Failure::Service(_) | Failure::Io(..) => {
+                ExitCode::FAILURE
+            }
         }
     }
 }
@@ -65,6 +69,7 @@ impl fmt::Display for Failure {
             Failure::Tls { error, .. } => error.fmt(f),
             Failure::Password(error) => error.fmt(f),
             Failure::Proxy(error) => error.fmt(f),
+            Failure::Service(error) => error.fmt(f),
             Failure::Io(what, error) => write!(f, "{what}: {error}"),
         }
     }
@@ -103,6 +108,8 @@ pub fn run(request: Request, wiped: bool, arguments: Vec<OsString>) -> Result<Ex
         }
         Request::HashPassword => return hash_password::run(),
         Request::Ask(command, operands) => return ask::run(command, &operands),
+        Request::Install(wanted) => return done(service::install(&wanted)),
+        Request::Uninstall(wanted) => return done(service::uninstall(&wanted)),
         Request::Run(config) => *config,
     };
     if !wiped {
@@ -116,8 +123,16 @@ pub fn run(request: Request, wiped: bool, arguments: Vec<OsString>) -> Result<Ex
         Command::RootCert => root_cert(&config),
         Command::HashPassword => hash_password::run(),
         Command::Health | Command::Reload => ask::run(config.command, &config.operands),
+        Command::Install | Command::Uninstall => Ok(ExitCode::SUCCESS),
         Command::Policy => policy::run(&config),
     }
+}
+
+/// What came of a command that has told its steps.
+fn done(outcome: Result<(), service::Error>) -> Result<ExitCode, Failure> {
+    outcome
+        .map(|()| ExitCode::SUCCESS)
+        .map_err(Failure::Service)
 }
 
 /// Starts the log, tells what was read and what is odd about it, and gives the node's time zone.

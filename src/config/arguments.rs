@@ -8,7 +8,8 @@
 
 use super::Command;
 use super::error::ConfigError;
-use super::options::{self, Id, MAX_LOG_LEVEL, OPTIONS, Opt};
+use super::install;
+use super::options::{self, Id, Kind, MAX_LOG_LEVEL, OPTIONS, Opt};
 use super::raw::Origin;
 use std::convert::Infallible;
 use std::ffi::{OsStr, OsString};
@@ -16,7 +17,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::sync::LazyLock;
 
 /// The commands by name.
-pub const COMMANDS: [(&str, Command, &str); 8] = [
+pub const COMMANDS: [(&str, Command, &str); 10] = [
     (
         "daemon",
         Command::Daemon,
@@ -61,6 +62,16 @@ pub const COMMANDS: [(&str, Command, &str); 8] = [
         "`reload [PID]` has the agent that runs here read its files again, as SIGHUP does, and says \
          what came of it; ends with status 0 or 1",
     ),
+    (
+        "install",
+        Command::Install,
+        "make a service of this program, with a configuration, and start it; or upgrade it",
+    ),
+    (
+        "uninstall",
+        Command::Uninstall,
+        "remove what `install` has made",
+    ),
 ];
 
 /// What a command line asks for.
@@ -80,9 +91,15 @@ const FLAG_HELP: &str = "--help";
 const FLAG_VERSION: &str = "--version";
 const FLAG_VERBOSE: &str = "--verbose";
 
+/// The options of the table, and those of commands.
+/// Every option, those of `install` included.
+pub fn every() -> impl Iterator<Item = &'static Opt> {
+    OPTIONS.iter().chain(&install::OPTIONS)
+}
+
 /// What stands before each option's value in the plain form, in the order of the table.
 static NAMES: LazyLock<Vec<String>> = LazyLock::new(|| {
-    let names = OPTIONS.iter().map(|option| format!("--{}", option.flag()));
+    let names = every().map(|option| format!("--{}", option.flag()));
     names.collect()
 });
 
@@ -103,7 +120,7 @@ pub fn parse(arguments: &[OsString]) -> Result<CommandLine, ConfigError> {
         verbosity = verbosity.saturating_add(1);
     }
     let mut flags = Vec::new();
-    for (option, name) in OPTIONS.iter().zip(NAMES.iter()) {
+    for (option, name) in every().zip(NAMES.iter()) {
         let whole = |given: &OsStr| Ok::<_, Infallible>(given.as_bytes().to_vec());
         let given = left.values_from_os_str(name.as_str(), whole);
         for given in given.or_else(|error| usage(error.to_string()))? {
@@ -116,6 +133,7 @@ pub fn parse(arguments: &[OsString]) -> Result<CommandLine, ConfigError> {
         flags.push((Id::LogLevel, Origin::Flag(spelled), false, value));
     }
     let (command, operands) = command(left.finish())?;
+    install::check(command, &flags)?;
     Ok(CommandLine::Run(command, operands, flags))
 }
 
@@ -259,6 +277,12 @@ impl Normalised {
         let value = parts.next();
         let spelled = format!("--{name}");
         match (options::by_flag(&name), value) {
+            (Some((option, _)), Some(_)) if option.kind == Kind::Flag => {
+                self.push(format!("{spelled} takes no value"));
+            }
+            (Some((option, _)), None) if option.kind == Kind::Flag => {
+                self.option((option, spelled), (index, 0), b"");
+            }
             (Some((option, _)), Some(value)) => {
                 let start = "--".len() + long.len() - value.len();
                 self.option((option, spelled), (index, start), value);
@@ -393,7 +417,7 @@ mod tests {
             (
                 &["frobnicate"],
                 "unknown command `frobnicate`: one of daemon, root-cert, report, check, \
-                 hash-password, policy, health, reload (see --help)",
+                 hash-password, policy, health, reload, install, uninstall (see --help)",
             ),
         ] {
             assert_eq!(error(line), message);

@@ -31,7 +31,7 @@ fn given(option: &Opt, value: &str) -> String {
         _ if value.is_empty() => "None".to_string(),
         Kind::Number { .. } => value.to_string(),
         Kind::Switch => truth(super::resolve::switch(value) == Some(true)),
-        Kind::Text | Kind::File => quoted(value),
+        Kind::Text | Kind::File | Kind::Flag => quoted(value),
     }
 }
 

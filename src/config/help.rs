@@ -1,7 +1,8 @@
 //! The help text and the README's list, made from the table of options.
 
 use super::arguments::COMMANDS;
-use super::options::{GROUPS, Group, OPTIONS, Opt};
+use super::install;
+use super::options::{GROUPS, Group, Kind, OPTIONS, Opt};
 use std::fmt::Write;
 
 /// How wide the help text is.
@@ -52,7 +53,8 @@ pub fn help() -> String {
             item(&mut text, "-h, --help", "shows this help message");
             item(&mut text, "-V, --version", "shows the version");
         }
-        for option in OPTIONS.iter().filter(|option| option.group == group) {
+        let all = OPTIONS.iter().chain(&install::OPTIONS);
+        for option in all.filter(|option| option.group == group) {
             item(&mut text, &flags(option), &explanation(option));
             if option.is_counted() {
                 item(
@@ -70,6 +72,9 @@ pub fn help() -> String {
 /// `-d DOCKER, --docker DOCKER`.
 fn flags(option: &Opt) -> String {
     let (flag, metavar) = (option.flag(), option.metavar);
+    if option.kind == Kind::Flag {
+        return format!("--{flag}");
+    }
     match option.short.filter(|_| !option.is_counted()) {
         Some(short) => format!("-{short} {metavar}, --{flag} {metavar}"),
         None => format!("--{flag} {metavar}"),

@@ -12,18 +12,22 @@ mod files;
 pub(crate) mod fuzz;
 mod help;
 mod ini;
+mod install;
 mod options;
 mod place;
 mod raw;
 mod resolve;
+mod sample;
 mod table;
 
-pub use arguments::COMMANDS;
+pub use arguments::{COMMANDS, every};
 pub use error::ConfigError;
 pub use help::help;
-pub use options::{GROUPS, Group, Kind, OPTIONS, Opt};
+pub use install::{Init, Install, Password, Uninstall};
+pub use options::{GROUPS, Group, Id, Kind, OPTIONS, Opt};
 pub use place::{Master, proxy_address};
 pub use raw::Surroundings;
+pub use sample::{Old, Values, old, sample, try_out};
 
 use crate::auth::Users;
 use crate::docker::Endpoint;
@@ -59,6 +63,10 @@ pub enum Command {
     Health,
     /// Have a running agent read its settings again.
     Reload,
+    /// Make a service of this program.
+    Install,
+    /// Remove it.
+    Uninstall,
 }
 
 /// Everything that is decided before the agent starts.
@@ -183,6 +191,10 @@ pub enum Request {
     HashPassword,
     /// A question to a running agent, with the words behind the command; it needs none either.
     Ask(Command, Vec<String>),
+    /// A service is to be made.
+    Install(Install),
+    /// It is to be removed.
+    Uninstall(Uninstall),
     /// A command with its settings.
     Run(Box<Config>),
 }
@@ -208,6 +220,12 @@ pub fn read(around: &Surroundings) -> Result<Request, ConfigError> {
         CommandLine::Run(Command::HashPassword, ..) => Ok(Request::HashPassword),
         CommandLine::Run(command @ (Command::Health | Command::Reload), operands, _) => {
             Ok(Request::Ask(command, operands))
+        }
+        CommandLine::Run(Command::Install, _, flags) => {
+            install::install(flags).map(Request::Install)
+        }
+        CommandLine::Run(Command::Uninstall, _, flags) => {
+            install::uninstall(&flags).map(Request::Uninstall)
         }
         CommandLine::Run(command, operands, flags) => {
             let raw = RawConfig::read(flags, around)?;

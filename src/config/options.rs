@@ -1,5 +1,6 @@
 //! Options: what one is, and how one is found by each of its names. `table` has them all.
 
+use super::install;
 pub use super::table::OPTIONS;
 
 /// Names an option in the code.
@@ -50,6 +51,14 @@ pub enum Id {
     Sandbox,
     Landlock,
     Seccomp,
+    User,
+    Root,
+    NoStart,
+    Init,
+    Socket,
+    PasswordFile,
+    DefaultPassword,
+    KeepConfig,
 }
 
 /// What a value looks like.
@@ -70,6 +79,8 @@ pub enum Kind {
     },
     /// `true`, `yes`, `on`, `1` or `false`, `no`, `off`, `0`.
     Switch,
+    /// No value: it is there or not.
+    Flag,
 }
 
 /// Under which heading an option is shown.
@@ -87,16 +98,22 @@ pub enum Group {
     Limits,
     /// What the agent gives up.
     Sandbox,
+    /// `install` and `uninstall`.
+    Install,
 }
 
 /// Each heading in the order of the help text.
-pub const GROUPS: [(Group, &str); 6] = [
+pub const GROUPS: [(Group, &str); 7] = [
     (Group::Agent, "options"),
     (Group::Report, "report"),
     (Group::Proxy, "proxy"),
     (Group::Certificate, "certificates"),
     (Group::Limits, "limits"),
     (Group::Sandbox, "sandbox"),
+    (
+        Group::Install,
+        "install and uninstall (these alone are no settings)",
+    ),
 ];
 
 /// One option in all its forms.
@@ -191,7 +208,9 @@ pub fn entry(id: Id) -> &'static Opt {
 
 /// The option that a long flag (without dashes) names, and whether by its Spring name.
 pub fn by_flag(name: &str) -> Option<(&'static Opt, bool)> {
-    find(name, |option| option.flag() == name)
+    let own = install::OPTIONS.iter().find(|option| option.flag() == name);
+    own.map(|option| (option, false))
+        .or_else(|| find(name, |option| option.flag() == name))
 }
 
 /// The option that an environment variable names, and whether by its Spring name.
@@ -206,7 +225,8 @@ pub fn by_ini_key(name: &str) -> Option<(&'static Opt, bool)> {
 
 /// The option that a one-letter flag names.
 pub fn by_letter(letter: char) -> Option<&'static Opt> {
-    OPTIONS.iter().find(|option| option.short == Some(letter))
+    let mut all = OPTIONS.iter().chain(&install::OPTIONS);
+    all.find(|option| option.short == Some(letter))
 }
 
 fn find(name: &str, own: impl Fn(&Opt) -> bool) -> Option<(&'static Opt, bool)> {

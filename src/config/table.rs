@@ -34,7 +34,7 @@ const TIMEOUT: Kind = Kind::Number {
 };
 
 /// What most options of a group have in common.
-const fn base(group: Group) -> Opt {
+pub const fn base(group: Group) -> Opt {
     Opt {
         id: Id::Config,
         key: "",

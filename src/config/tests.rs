@@ -142,6 +142,15 @@ fn samples(option: &Opt, place: &Place) -> [String; 2] {
         Id::HandshakeTimeout | Id::HeadTimeout | Id::BodyTimeout | Id::IdleTimeout | Id::Grace => {
             text("3", "4")
         }
+        // No settings: `install`'s own.
+        Id::User
+        | Id::Root
+        | Id::NoStart
+        | Id::Init
+        | Id::Socket
+        | Id::PasswordFile
+        | Id::DefaultPassword
+        | Id::KeepConfig => text("", ""),
     }
 }
 

@@ -12,7 +12,7 @@ const GLANCE: Duration = Duration::from_millis(5);
 
 /// A proxy that runs, from outside.
 pub struct Handle {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
     reload: Bell,
 }
 

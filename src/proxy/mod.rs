@@ -39,6 +39,7 @@ pub mod crowd;
 pub mod handle;
 pub mod mailbox;
 pub mod outbox;
+pub mod pulse;
 pub mod reload;
 pub mod reply;
 pub mod session;
@@ -186,6 +187,8 @@ impl Shared {
 pub enum ProxyError {
     /// The address cannot be listened on.
     Bind(SocketAddr, io::Error),
+    /// What the service manager has handed over cannot be listened on.
+    HandedOver(io::Error),
     /// The loops cannot be set up.
     Start(io::Error),
     /// A loop ended.
@@ -201,6 +204,11 @@ impl fmt::Display for ProxyError {
                  (`ss -ltnp` names it); stop it, or set `listen` to another address"
             ),
             ProxyError::Bind(address, error) => write!(f, "cannot listen on {address}: {error}"),
+            ProxyError::HandedOver(error) => write!(
+                f,
+                "the service manager has handed over (LISTEN_FDS) what is no port for the proxy: \
+                 {error}; see ListenStream= of haven-agent.socket"
+            ),
             ProxyError::Start(error) => write!(f, "cannot start the event loops: {error}"),
             ProxyError::Loop(error) => write!(f, "{error}"),
         }
@@ -216,17 +224,25 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// Takes the port that `config` names, if it names one: before anything else is started, so
-    /// that a second agent on the same port has done nothing when it fails.
+    /// Takes the port that the service manager has opened, else the one that `config` names, if it
+    /// names one: before anything else is started, so that a second agent on the same port has done
+    /// nothing when it fails.
     ///
     /// # Errors
     /// The address cannot be listened on.
     pub fn bind(config: &Config) -> Result<Proxy, ProxyError> {
+        let handed_over = Listener::handed_over().map_err(ProxyError::HandedOver)?;
+        if handed_over.is_some() && config.listen.is_none() {
+            ::log::warn!("the proxy is off: nobody answers at haven-agent.socket, disable it");
+        }
         let listen = |address| {
             let failed = |error| ProxyError::Bind(address, error);
-            let listener = Listener::bind(address).map_err(failed)?;
+            let (listener, whose) = match handed_over {
+                Some(listener) => (listener, ", the service manager's socket"),
+                None => (Listener::bind(address).map_err(failed)?, ""),
+            };
             let bound = listener.address().map_err(failed)?;
-            ::log::info!("proxy: listening on https://{bound}");
+            ::log::info!("proxy: listening on https://{bound}{whose}");
             Ok((Arc::new(listener), bound))
         };
         let (listener, address) = config.listen.map(listen).transpose()?.unzip();
@@ -251,7 +267,7 @@ impl Proxy {
         auth: Arc<Authenticator>,
         signals: Signals,
         read: Read,
-        started: impl FnOnce(Handle),
+        started: impl FnOnce(Handle) -> io::Result<()>,
     ) -> Result<(), ProxyError> {
         let descriptors = raise_descriptor_limit().map_err(ProxyError::Start)?;
         let most = max_connections(config.limits.max_connections, descriptors);
@@ -272,7 +288,7 @@ impl Proxy {
         });
         let reload = reload::start(read, config.watched.clone(), Arc::clone(&shared))
             .map_err(ProxyError::Start)?;
-        started(Handle::new(Arc::clone(&shared), reload.clone()));
+        started(Handle::new(Arc::clone(&shared), reload.clone())).map_err(ProxyError::Start)?;
         let supervisor =
             Supervisor::new(signals, reload, &config.docker, config.exit_on_stale_socket);
         run_workers(&shared, self.listener, supervisor, config.workers)

@@ -12,7 +12,7 @@ use std::time::Duration;
 use crate::config::Config;
 use crate::proxy::Shared;
 use crate::proxy::mailbox::Message;
-use crate::service;
+use crate::service::notify;
 
 /// Between two looks at the files.
 const LOOK: Duration = Duration::from_secs(3);
@@ -175,7 +175,7 @@ impl Reload {
     }
 
     fn reload(&mut self, why: &str) -> Outcome {
-        service::reloading();
+        notify::reloading();
         self.tried = stamps(&self.watched);
         let outcome = match self.take_over() {
             Ok(()) => Ok("users, policies, certificates and log level were read again".to_owned()),
@@ -185,7 +185,7 @@ impl Reload {
             Ok(text) => ::log::info!("{why}: {text}"),
             Err(text) => ::log::error!("{why}: {text}"),
         }
-        service::reloaded();
+        notify::reloaded();
         outcome
     }
 

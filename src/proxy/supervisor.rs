@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::docker::{Endpoint, stale_mount};
 use crate::proxy::reload::Bell;
-use crate::service;
+use crate::service::notify;
 use crate::sys::signal::{HANGUP, Signals};
 
 /// Between two looks at a mounted socket.
@@ -100,7 +100,7 @@ impl Supervisor {
             ::log::warn!("{signal} again: ending at once");
             return Order::Stop;
         }
-        service::stopping();
+        notify::stopping();
         ::log::info!("{signal}: ending when the present requests have; once more ends at once");
         Order::Drain
     }

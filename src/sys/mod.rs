@@ -18,6 +18,7 @@ pub mod process;
 pub mod seccomp;
 pub mod signal;
 pub mod socket;
+pub mod spawn;
 pub mod stream;
 pub mod terminal;
 pub mod time;

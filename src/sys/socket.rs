@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::cvt;
 
@@ -26,6 +27,42 @@ impl Listener {
         listener.set_nonblocking(true)?;
         set_tcp_options(listener.as_fd())?;
         Ok(Listener(listener))
+    }
+
+    /// The one that the service manager has opened and handed over (sd_listen_fds(3)), if it has. It
+    /// stays open there, so that nobody is refused while the agent is started anew.
+    ///
+    /// # Errors
+    /// More than one was handed over, or something else than a listening TCP socket.
+    pub fn handed_over() -> io::Result<Option<Listener>> {
+        static TAKEN: AtomicBool = AtomicBool::new(false);
+        if TAKEN.swap(true, Ordering::Relaxed) {
+            return Ok(None);
+        }
+        let mut descriptors = sd_notify::listen_fds()?;
+        let count = descriptors.len();
+        let Some(descriptor) = descriptors.next() else {
+            return Ok(None);
+        };
+        if count > 1 {
+            return Err(io::Error::other(format!(
+                "{count} sockets, where one is taken"
+            )));
+        }
+        // SAFETY: the variables say to this very process that the descriptor was opened for it, and
+        // setting its close-on-exec flag has shown that it is open. The first descriptors after the
+        // standard ones are older than all that this process has opened, so that nobody else owns it,
+        // and it is taken once.
+        let listener = unsafe { TcpListener::from_raw_fd(descriptor) };
+        listener.local_addr()?;
+        let socket = Socket(listener.into());
+        if socket.option(libc::SOL_SOCKET, libc::SO_ACCEPTCONN)? == 0 {
+            return Err(io::Error::other("a socket that does not listen"));
+        }
+        let listener = TcpListener::from(socket.0);
+        listener.set_nonblocking(true)?;
+        set_tcp_options(listener.as_fd())?;
+        Ok(Some(Listener(listener)))
     }
 
     /// Where it listens.

@@ -1,0 +1,243 @@
+//! What `install` and `uninstall` are told. Their own options stand in no file and no variable; the
+//! agent's beside them become the first configuration.
+
+use super::Command;
+use super::error::ConfigError;
+use super::options::{Group, Id, Kind, Opt};
+use super::raw::Origin;
+use super::table::base;
+use std::path::PathBuf;
+
+/// The user that the agent runs as, unless another is named.
+pub const DEFAULT_USER: &str = "haven-agent";
+/// The longest name of a user (useradd(8)).
+const MAX_NAME: usize = 32;
+
+const OWN: Opt = base(Group::Install);
+const FLAG: Opt = Opt {
+    kind: Kind::Flag,
+    ..OWN
+};
+
+/// The options of their own.
+pub const OPTIONS: [Opt; 8] = [
+    Opt {
+        id: Id::User,
+        key: "user",
+        short: Some('u'),
+        metavar: "USER",
+        default: DEFAULT_USER,
+        help: "whom the agent runs as; made where there is no such user",
+        ..OWN
+    },
+    Opt {
+        id: Id::Root,
+        key: "root",
+        metavar: "DIR",
+        default: "/",
+        help: "(also uninstall) into the system below DIR, an image's; no commands are run",
+        ..OWN
+    },
+    Opt {
+        id: Id::NoStart,
+        key: "no_start",
+        help: "the service is there and enabled, and not started",
+        ..FLAG
+    },
+    Opt {
+        id: Id::Init,
+        key: "init",
+        metavar: "INIT",
+        help: "who starts services here: systemd, openrc, procd or runit; without it what is found",
+        ..OWN
+    },
+    Opt {
+        id: Id::Socket,
+        key: "socket",
+        help: "systemd keeps the port open, so that a restart refuses nobody",
+        ..FLAG
+    },
+    Opt {
+        id: Id::PasswordFile,
+        key: "password_file",
+        metavar: "FILE",
+        kind: Kind::File,
+        help: "admin's password is the first line of FILE, and not a new one",
+        ..OWN
+    },
+    Opt {
+        id: Id::DefaultPassword,
+        key: "default_password",
+        help: "admin's password is the one of the manual",
+        ..FLAG
+    },
+    Opt {
+        id: Id::KeepConfig,
+        key: "keep_config",
+        help: "(uninstall) the configuration stays",
+        ..FLAG
+    },
+];
+
+/// Who starts services.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Init {
+    /// systemd.
+    Systemd,
+    /// OpenRC, as Alpine and Gentoo have it.
+    OpenRc,
+    /// OpenWrt's.
+    Procd,
+    /// runit, as Void has it.
+    Runit,
+}
+
+impl Init {
+    /// All of them by name.
+    pub const ALL: [(&str, Init); 4] = [
+        ("systemd", Init::Systemd),
+        ("openrc", Init::OpenRc),
+        ("procd", Init::Procd),
+        ("runit", Init::Runit),
+    ];
+}
+
+/// Whose password `admin` gets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Password {
+    /// A new one.
+    Random,
+    /// The one in this file.
+    File(PathBuf),
+    /// The one of the manual.
+    Default,
+}
+
+/// What is to be installed.
+#[derive(Clone, Debug)]
+pub struct Install {
+    /// Where the root directory of the system is; `/` is this one.
+    pub root: PathBuf,
+    /// Whom the agent runs as.
+    pub user: String,
+    /// Whether it is started.
+    pub start: bool,
+    /// Who starts it; none: to be found out.
+    pub init: Option<Init>,
+    /// Whether systemd opens its port.
+    pub socket: bool,
+    /// `admin`'s.
+    pub password: Password,
+    /// Settings of the command line, for a new configuration.
+    pub settings: Vec<(Id, String)>,
+}
+
+/// What is to be removed.
+#[derive(Clone, Debug)]
+pub struct Uninstall {
+    /// Where the root directory of the system is; `/` is this one.
+    pub root: PathBuf,
+    /// Whether the configuration stays.
+    pub keep_config: bool,
+}
+
+type Flags = Vec<(Id, Origin, bool, String)>;
+
+/// The entry of an option of their own.
+fn own(id: Id) -> Option<&'static Opt> {
+    OPTIONS.iter().find(|option| option.id == id)
+}
+
+/// Refuses what `command` does not take.
+pub fn check(command: Command, flags: &Flags) -> Result<(), ConfigError> {
+    let takes = |id| match command {
+        Command::Install => !matches!(id, Id::KeepConfig | Id::Config),
+        Command::Uninstall => matches!(id, Id::Root | Id::KeepConfig),
+        _ => own(id).is_none(),
+    };
+    match flags.iter().find(|(id, ..)| !takes(*id)) {
+        Some((_, origin, ..)) => Err(ConfigError::Usage(format!(
+            "{origin} is not for this command"
+        ))),
+        None => Ok(()),
+    }
+}
+
+/// What `install` is told by its flags.
+pub fn install(flags: Flags) -> Result<Install, ConfigError> {
+    let mut install = Install {
+        root: PathBuf::from("/"),
+        user: DEFAULT_USER.to_owned(),
+        start: true,
+        init: None,
+        socket: false,
+        password: Password::Random,
+        settings: Vec::new(),
+    };
+    for (id, origin, spring, value) in flags {
+        match id {
+            Id::Root => install.root = root(&origin, &value)?,
+            Id::User => install.user = user(&origin, value)?,
+            Id::NoStart => install.start = false,
+            Id::Init => install.init = Some(init(&origin, &value)?),
+            Id::Socket => install.socket = true,
+            Id::PasswordFile => install.password = Password::File(PathBuf::from(value)),
+            Id::DefaultPassword => install.password = Password::Default,
+            Id::Listen if spring => install.settings.push((id, format!(":{value}"))),
+            _ => install.settings.push((id, value)),
+        }
+    }
+    Ok(install)
+}
+
+/// What `uninstall` is told by its flags.
+pub fn uninstall(flags: &Flags) -> Result<Uninstall, ConfigError> {
+    let mut uninstall = Uninstall {
+        root: PathBuf::from("/"),
+        keep_config: false,
+    };
+    for (id, origin, _, value) in flags {
+        match id {
+            Id::Root => uninstall.root = root(origin, value)?,
+            _ => uninstall.keep_config = true,
+        }
+    }
+    Ok(uninstall)
+}
+
+fn wrong<T>(origin: &Origin, problem: impl Into<String>) -> Result<T, ConfigError> {
+    Err(ConfigError::Value(origin.clone(), problem.into()))
+}
+
+fn root(origin: &Origin, value: &str) -> Result<PathBuf, ConfigError> {
+    match std::path::absolute(value) {
+        Ok(root) if root.is_dir() => Ok(root),
+        _ => wrong(
+            origin,
+            format!("`{}` is no directory", value.escape_debug()),
+        ),
+    }
+}
+
+/// A name that stands in units and scripts as it is.
+fn user(origin: &Origin, value: String) -> Result<String, ConfigError> {
+    let inside = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte);
+    let first = value.bytes().next().unwrap_or_default();
+    if value.len() > MAX_NAME
+        || !value.bytes().all(inside)
+        || !(first.is_ascii_alphabetic() || first == b'_')
+    {
+        return wrong(
+            origin,
+            format!("`{}` is no name of a user", value.escape_debug()),
+        );
+    }
+    Ok(value)
+}
+
+fn init(origin: &Origin, value: &str) -> Result<Init, ConfigError> {
+    match Init::ALL.iter().find(|(name, _)| *name == value) {
+        Some((_, init)) => Ok(*init),
+        None => wrong(origin, "neither systemd nor openrc nor procd nor runit"),
+    }
+}
