@@ -276,7 +276,7 @@ fn mistakes_are_one_line_and_status_2() {
         ),
         (
             &["start"],
-            "unknown command `start`: one of daemon, root-cert, report, check, hash-password, policy (see --help)",
+            "unknown command `start`: one of daemon, root-cert, report, check, hash-password, policy, install, uninstall (see --help)",
         ),
         (
             &["-t", "soon"],
