@@ -276,7 +276,7 @@ fn mistakes_are_one_line_and_status_2() {
         ),
         (
             &["start"],
-            "unknown command `start`: one of daemon, root-cert, report, check, hash-password, policy, health, reload (see --help)",
+            "unknown command `start`: one of daemon, root-cert, report, check, hash-password, policy, health, reload, install, uninstall (see --help)",
         ),
         (
             &["-t", "soon"],

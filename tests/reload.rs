@@ -477,10 +477,10 @@ fn the_service_manager_is_told_of_a_reload() {
     let path = dir.join("notify");
     let socket = UnixDatagram::bind(&path).unwrap();
     socket.set_read_timeout(Some(support::PATIENCE)).unwrap();
+    // How it goes is told in between.
     let heard = || {
-        let mut bytes = [0; 4096];
-        let count = socket.recv(&mut bytes).unwrap();
-        String::from_utf8_lossy(&bytes[..count]).into_owned()
+        let mut told = std::iter::repeat_with(|| hear(&socket));
+        told.find(|told| !told.starts_with("STATUS=")).unwrap()
     };
     let agent = Setup::new()
         .docker(&upstream.socket())
@@ -494,4 +494,29 @@ fn the_service_manager_is_told_of_a_reload() {
         "{reloading}"
     );
     assert_eq!(heard().trim(), "READY=1");
+}
+
+#[test]
+fn the_service_manager_s_watchdog_is_fed_and_it_learns_how_it_goes() {
+    let (upstream, dir) = (engine(), TempDir::new("watchdog"));
+    let path = dir.join("notify");
+    let socket = UnixDatagram::bind(&path).unwrap();
+    socket.set_read_timeout(Some(support::PATIENCE)).unwrap();
+    let agent = Setup::new()
+        .docker(&upstream.socket())
+        .env("NOTIFY_SOCKET", &path.display().to_string())
+        .env("WATCHDOG_USEC", "400000")
+        .args(&["--workers", "2"])
+        .start();
+    let hears = |text: &str| (0..100).any(|_| hear(&socket).trim() == text);
+    assert!(hears("STATUS=no master; 0 connections"));
+    let _client = Client::connect(&agent);
+    assert!(hears("STATUS=no master; 1 connections"));
+    assert!(hears("WATCHDOG=1") && hears("WATCHDOG=1"));
+}
+
+fn hear(socket: &UnixDatagram) -> String {
+    let mut bytes = [0; 4096];
+    let count = socket.recv(&mut bytes).unwrap();
+    String::from_utf8_lossy(&bytes[..count]).into_owned()
 }

@@ -52,11 +52,14 @@ struct Pulse {
 
 impl Pulse {
     fn run(mut self) {
-        let look = notify::patience().map_or(LOOK, |patience| LOOK.min(patience / LOOKS));
+        let patience = notify::patience();
+        let look = patience.map_or(LOOK, |patience| LOOK.min(patience / LOOKS));
         loop {
-            let now = Instant::now();
-            self.feed(now);
-            self.shared.ask_loops(now);
+            if patience.is_some() {
+                let now = Instant::now();
+                self.feed(now);
+                self.shared.ask_loops(now);
+            }
             self.tell();
             thread::sleep(look);
         }

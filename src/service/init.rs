@@ -2,7 +2,7 @@
 
 use super::account::{self, Account, DOCKER};
 use super::tree::Tree;
-use super::{CONFIG, Error, MARK, NAME, failed, step};
+use super::{Error, NAME, failed, step};
 use crate::config::Init;
 use std::net::SocketAddr;
 
@@ -18,6 +18,8 @@ const SYSUSERS: &str = "/etc/sysusers.d/haven-agent.conf";
 const TMPFILES: &str = "/etc/tmpfiles.d/haven-agent.conf";
 const SCRIPT: &str = "/etc/init.d/haven-agent";
 const RUNIT: &str = "/etc/sv/haven-agent";
+const RUNIT_RUN: &str = "/etc/sv/haven-agent/run";
+const RUNIT_LOG: &str = "/etc/sv/haven-agent/log/run";
 const OPENRC_LOG: &str = "/var/log/haven-agent.log";
 
 /// Every file that `install` may have made for whom ever.
@@ -84,9 +86,9 @@ pub struct Service<'a> {
 /// One cannot be written.
 pub fn write(tree: &Tree, init: Init, service: &Service<'_>) -> Result<bool, Error> {
     let (user, group) = (service.user, service.account.group_name.as_str());
-    let fill = |template: &str| template.replace("@USER@", user).replace("@GROUP@", group);
     let mut changed = false;
-    let mut put = |path: &str, text: &str, mode: u32| -> Result<(), Error> {
+    for (path, template, mode) in files(tree, init, service) {
+        let text = template.replace("@USER@", user).replace("@GROUP@", group);
         let written = tree.write(path, text.as_bytes(), mode, 0)?;
         let how = if written {
             "written"
@@ -95,41 +97,6 @@ pub fn write(tree: &Tree, init: Init, service: &Service<'_>) -> Result<bool, Err
         };
         step(format_args!("service: {path}, {how}"));
         changed |= written;
-        Ok(())
-    };
-    match init {
-        Init::Systemd => {
-            put(
-                UNIT,
-                &fill(&unit(version(tree), service.account.docker)),
-                0o644,
-            )?;
-            if let Some(listen) = service.listen {
-                put(SOCKET, &socket(listen), 0o644)?;
-            }
-            if service.account.group.is_none() {
-                let line = format!("# Written by {MARK}.\nu {user} - \"{MARK}\" /nonexistent\n");
-                put(SYSUSERS, &line, 0o644)?;
-                let line = format!("# Written by {MARK}.\nz {CONFIG} 0640 root {user}\n");
-                put(TMPFILES, &line, 0o644)?;
-            }
-        }
-        Init::OpenRc => put(SCRIPT, &fill(include_str!("openrc.sh")), 0o755)?,
-        Init::Procd => put(SCRIPT, &fill(include_str!("procd.sh")), 0o755)?,
-        Init::Runit => {
-            let docker = if service.account.docker {
-                ":docker"
-            } else {
-                ""
-            };
-            let run = include_str!("runit.sh").replace("@GROUPS@", &format!("{group}{docker}"));
-            put(&format!("{RUNIT}/run"), &fill(&run), 0o755)?;
-            put(
-                &format!("{RUNIT}/log/run"),
-                include_str!("runit-log.sh"),
-                0o755,
-            )?;
-        }
     }
     if matches!(init, Init::OpenRc | Init::Procd) {
         account::join_docker(tree, user)?;
@@ -141,6 +108,34 @@ pub fn write(tree: &Tree, init: Init, service: &Service<'_>) -> Result<bool, Err
         ));
     }
     Ok(changed)
+}
+
+/// Each file with its template and its mode.
+fn files(tree: &Tree, init: Init, service: &Service<'_>) -> Vec<(&'static str, String, u32)> {
+    let account = service.account;
+    match init {
+        Init::Systemd => {
+            let mut files = vec![(UNIT, unit(version(tree), account.docker), 0o644)];
+            files.extend(service.listen.map(|listen| (SOCKET, socket(listen), 0o644)));
+            if account.group.is_none() {
+                files.push((SYSUSERS, include_str!("sysusers.conf").to_owned(), 0o644));
+                files.push((TMPFILES, include_str!("tmpfiles.conf").to_owned(), 0o644));
+            }
+            files
+        }
+        Init::OpenRc => vec![(SCRIPT, include_str!("openrc.sh").to_owned(), 0o755)],
+        Init::Procd => vec![(SCRIPT, include_str!("procd.sh").to_owned(), 0o755)],
+        Init::Runit => {
+            let groups = if account.docker {
+                "@GROUP@:docker"
+            } else {
+                "@GROUP@"
+            };
+            let run = include_str!("runit.sh").replace("@GROUPS@", groups);
+            let log = include_str!("runit-log.sh").to_owned();
+            vec![(RUNIT_RUN, run, 0o755), (RUNIT_LOG, log, 0o755)]
+        }
+    }
 }
 
 /// The unit for a version of systemd. A group that is not there would keep the service from starting.

@@ -80,10 +80,8 @@ impl Tree {
 
     /// Whether the file says that `install` wrote it.
     pub fn is_marked(&self, path: &str) -> bool {
-        let mut beginning = Vec::new();
-        let read = File::open(self.at(path))
-            .and_then(|file| file.take(BEGINNING as u64).read_to_end(&mut beginning));
-        read.is_ok() && String::from_utf8_lossy(&beginning).contains(MARK)
+        let read = File::open(self.at(path)).and_then(|file| read_up_to(&file, BEGINNING));
+        read.is_ok_and(|beginning| String::from_utf8_lossy(&beginning).contains(MARK))
     }
 
     /// Makes the file what it should be, with the directories above it; says whether it was not.
