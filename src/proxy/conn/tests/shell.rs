@@ -133,13 +133,13 @@ pub(super) fn allowed() -> Verdict {
 
 /// `ann` may do anything, `bob` has the policy of all others. To read the built-in ones takes longer than
 /// most conversations.
-fn policies() -> Policies {
+fn policies() -> &'static Policies {
     static POLICIES: LazyLock<Policies> = LazyLock::new(|| {
         let mut policies = Policies::built_in();
         assert_eq!(policies.assign("ann", "full"), Ok(()));
         policies
     });
-    POLICIES.clone()
+    &POLICIES
 }
 
 pub(super) fn reader() -> Verdict {
@@ -174,7 +174,7 @@ pub(super) struct Shell {
     pub(super) closed: Option<Close>,
     pub(super) records: Vec<String>,
     pub(super) judging: Judging,
-    pub(super) policies: Policies,
+    pub(super) policies: &'static Policies,
 }
 
 impl Shell {
@@ -219,7 +219,7 @@ impl Shell {
     pub(super) fn verdict(&mut self, verdict: Verdict) {
         self.judging.pending = false;
         self.judging.note(Some(&verdict));
-        self.conn.verdict(verdict, &self.policies, self.now);
+        self.conn.verdict(verdict, self.policies, self.now);
     }
 
     /// Ends a connection attempt that waits for it.
@@ -299,7 +299,7 @@ impl Shell {
         let mut judge = |head: &RequestHead<'_>| judging.judge(head);
         let taken = self
             .conn
-            .client_data(&self.held, &mut judge, &self.policies, self.now);
+            .client_data(&self.held, &mut judge, self.policies, self.now);
         self.held.drain(..taken);
         // What is left and not taken, though more is wanted, is half a head.
         let all_offered = self.held.is_empty() || self.conn.wants(self.held.len()).read_client;
