@@ -261,6 +261,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "a hundred thousand bytes, one by one")]
     fn grows_past_a_chunk_where_the_limit_allows() {
         let mut buf = Buf::new(CHUNK * 4);
         let bytes: Vec<u8> = (0..CHUNK * 3).map(|i| (i % 251) as u8).collect();
