@@ -9,6 +9,7 @@ pub use crate::config::fuzz::ini;
 pub use crate::docker::fuzz::docker_answer;
 pub use crate::http::fuzz::{chunked_body, request_head, response_head};
 pub use crate::metrics::fuzz::{mountinfo, proc};
+pub use crate::policy::body::fuzz::body;
 pub use crate::policy::fuzz::{policies, target_path};
 pub use crate::proxy::conn::fuzz::conn;
 pub use crate::tls::fuzz::{certificate, host_addresses, private_key};

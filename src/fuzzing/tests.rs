@@ -25,7 +25,7 @@ macro_rules! targets {
 }
 
 targets! {
-    basic certificate chunked_body conn docker_answer host_addresses htpasswd ini mountinfo
+    basic body certificate chunked_body conn docker_answer host_addresses htpasswd ini mountinfo
     policies private_key proc request_head response_head target_path
 }
 

@@ -10,6 +10,8 @@
 
 use std::fmt;
 
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod json;
 mod permits;
 mod query;

@@ -262,7 +262,7 @@ fn a_client_that_writes_before_it_reads_gets_to_the_end() {
     let stdin = vec![b'x'; 1 << 20];
     let taken = shell
         .conn
-        .client_data(&stdin, &mut |_| None, shell.policies, shell.now);
+        .client_data(&stdin, &mut |_| None, &shell.policies, shell.now);
     assert_eq!(taken, stdin.len());
     assert!(shell.conn.wants(0).read_client);
     shell.conn.client_flushed();
