@@ -32,8 +32,8 @@ const SHORT: [&str; 8] = [
 /// Well past all of `SHORT`.
 const LONG: Duration = Duration::from_secs(4);
 
-/// Sockets of an agent without clients: the listener. Its reporter has one more now and then.
-const AT_REST: usize = 1;
+/// Sockets of an agent without clients: its listener, and where `health` asks. Its reporter has one more now and then.
+const AT_REST: usize = 2;
 
 const UPGRADE: &str = "Connection: Upgrade\r\nUpgrade: tcp\r\nContent-Length: 0\r\n";
 const SWITCHED: &str = "HTTP/1.1 101 UPGRADED\r\nContent-Type: application/vnd.docker.raw-stream\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n";
