@@ -17,6 +17,7 @@ READS = ("/_ping", "/version", "/containers/json", "/v1.41/images/json", "/info"
 CLI_PATIENCE = 120
 MIB = 1 << 20
 SLOW = 16 << 10  # bytes between two rests of a slow reader
+LAST = b"that was all"  # line of a log
 
 
 def sha(data):
@@ -180,16 +181,24 @@ def unmasked(stream):
 
 
 def logs(client):
-    """`logs -f` of a container that writes while they are read, to its last line."""
+    """`logs -f` of a container that writes while they are read, to its last line and to its end.
+
+    It lives until all has been read: asked at its own socket as well, Docker 20.10 now and then leaves out the last lines
+    of one that ends while it is followed.
+    """
     door, lines = client.door(), client.random.randint(100, 30_000)
-    name = created(client, door, {"Cmd": ["seq", "1", str(lines)]})
+    name = created(client, door, {"Cmd": ["sh", "-c", f"seq 1 {lines}; echo {LAST.decode()}; sleep 1000000"]})
     try:
         door.ask("POST", f"/containers/{name}/start")
         with door.open() as stream:
-            answer = stream.begin(door, "GET", f"/containers/{name}/logs?follow=1&stdout=1&stderr=1").good(200)
-            out, _ = frames(b"".join(answer.parts()))
-        expected = b"".join(b"%d\n" % number for number in range(1, lines + 1))
-        expect(out == expected, f"the log has {out.count(10)} of {lines} lines")
+            answer, raw = stream.begin(door, "GET", f"/containers/{name}/logs?follow=1&stdout=1&stderr=1").good(200), bytearray()
+            for part in answer.parts():
+                raw += part
+                if raw.endswith(LAST + b"\n"):
+                    door.ask("POST", f"/containers/{name}/kill")
+        out, _ = frames(raw)
+        expected = b"".join(b"%d\n" % number for number in range(1, lines + 1)) + LAST + b"\n"
+        expect(out == expected, f"the log has {out.count(10)} of {lines + 1} lines")
     finally:
         removed(door, name)
     return 0, len(out)

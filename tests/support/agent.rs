@@ -213,6 +213,12 @@ impl Agent {
         kib.unwrap().parse().unwrap()
     }
 
+    /// Whether it is a released binary, with musl's `malloc` inside.
+    pub fn has_musl(&self) -> bool {
+        let maps = fs::read_to_string(format!("/proc/{}/maps", self.id())).unwrap();
+        !maps.contains("/libc.so")
+    }
+
     /// Open sockets; what the metrics keep open is not counted.
     pub fn sockets(&self) -> usize {
         let descriptors = fs::read_dir(format!("/proc/{}/fd", self.id())).unwrap();
