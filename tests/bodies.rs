@@ -296,6 +296,14 @@ fn the_four_ways_around_a_list_of_dangers_are_closed() {
             format!("{{\"Image\":\"{IMAGE}\",{settings}}}"),
             "Privileged needs",
         ),
+        // A tmpfs that is none: it makes the mount below writable, or the host's file system read-only.
+        (
+            &create,
+            format!(
+                "{{\"Image\":\"{IMAGE}\",\"HostConfig\":{{\"Binds\":[\"{name}:/x:ro\"],\"Tmpfs\":{{\"/x/\":\"remount,rw\"}}}}}}"
+            ),
+            "HostConfig.Tmpfs has a value that is not known here",
+        ),
         // Keys that Go folds.
         (
             &create,

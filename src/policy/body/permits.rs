@@ -190,8 +190,8 @@ impl Permits {
         self.capabilities.iter().any(|known| **known == *name)
     }
 
-    /// Whether a directory of the host may be mounted. dockerd cleans a path before it uses it; one that
-    /// would change by that, but for a slash at its end, is not taken.
+    /// Whether a directory of the host may be mounted. dockerd cleans a path before it uses it, and
+    /// swarmkit fills in templates; one that would change by that, but for a slash at its end, is not taken.
     pub(super) fn has_bind(&self, path: &str, writable: bool) -> bool {
         let Some(path) = clean(path) else {
             return false;
@@ -224,13 +224,15 @@ impl Bind {
     }
 }
 
-/// An absolute path without its first slash and its last, if it has no empty segment, `.` or `..`.
+/// An absolute path without its first slash and its last, if it has no empty segment, `.` or `..`, and
+/// nothing that swarmkit would fill in.
 /// The root itself has no segment, and is not taken.
 fn clean(path: &str) -> Option<&str> {
     let path = path.strip_prefix('/')?;
     let path = path.strip_suffix('/').unwrap_or(path);
     let good = |segment: &str| !matches!(segment, "" | "." | "..");
-    (path.split('/').all(good) && !path.contains(char::is_control)).then_some(path)
+    let plain = !path.contains(char::is_control) && !path.contains("{{");
+    (path.split('/').all(good) && plain).then_some(path)
 }
 
 /// A capability's name as the kernel has it, without `CAP_`.

@@ -84,7 +84,7 @@ const BUILD: &[Field] = &[
     one("networkmode", Needs::Look(special::network_mode)),
     one("cgroupparent", Needs::Permit(Switch::CgroupParent)),
     many("securityopt", Needs::Permit(Switch::SecurityOpt)),
-    one("ulimits", Needs::Permit(Switch::Limits)),
+    one("ulimits", Needs::Look(special::ulimits)),
     free("shmsize"),
     free("memory"),
     free("memswap"),
@@ -121,12 +121,10 @@ pub(super) fn judge(kind: Kind, permits: &Permits, query: &str) -> Result<(), Re
         let Some(value) = decode(value) else {
             return refuse("is not UTF-8 in the query");
         };
-        let value = match &*value {
-            "0" | "null" | "[]" | "{}" => Value::Null,
-            _ => Value::Text(value),
-        };
         let mut judge = Judge::new(permits);
-        judge.inside(key, |judge| judge.permitted(&value, field.needs))?;
+        judge.inside(key, |judge| {
+            judge.permitted(&Value::Text(value), field.needs)
+        })?;
     }
     Ok(())
 }

@@ -23,6 +23,7 @@ pub(super) fn look(name: &str) -> Option<Look> {
         "endpoints" => endpoints,
         "network-driver" => network_driver,
         "task-runtime" => task_runtime,
+        "tmpfs" => tmpfs,
         _ => return None,
     })
 }
@@ -155,6 +156,28 @@ pub(super) fn oom_score(value: &Value<'_>, permits: &Permits) -> Verdict {
     }
 }
 
+/// What is mounted by `Tmpfs`, with its options.
+pub(super) fn tmpfs(value: &Value<'_>, _: &Permits) -> Verdict {
+    let mut mounts = value.members().iter();
+    mounts.try_for_each(|(_, options)| tmpfs_options(options.text()))
+}
+
+/// dockerd hands on whatever mount(8) knows. `remount` makes no tmpfs but changes what is mounted there,
+/// a read-only bind or the file system that it is of; `bind` and `shared` reach the host as well.
+fn tmpfs_options(options: &str) -> Verdict {
+    let known = |option: &str| match option.split_once('=') {
+        Some((key, _)) => ["size", "mode", "uid", "gid", "nr_inodes", "nr_blocks"].contains(&key),
+        None => [
+            "", "ro", "rw", "exec", "noexec", "suid", "nosuid", "dev", "nodev", "noatime",
+        ]
+        .contains(&option),
+    };
+    match options.split(',').all(known) {
+        true => Ok(()),
+        false => Err(UNKNOWN),
+    }
+}
+
 /// A service's runtime: a plugin runs with root's rights.
 pub(super) fn task_runtime(value: &Value<'_>, _: &Permits) -> Verdict {
     match value.text() {
@@ -223,7 +246,12 @@ fn host_path(path: &str, writable: bool, permits: &Permits) -> Verdict {
 pub(super) fn mount(value: &Value<'_>, permits: &Permits) -> Verdict {
     let source = value.get("Source").text();
     match value.get("Type").text() {
-        "tmpfs" | "image" => Ok(()),
+        "image" => Ok(()),
+        "tmpfs" => {
+            let options = value.get("TmpfsOptions").get("Options");
+            let mut words = options.items().iter().flat_map(Value::items);
+            words.try_for_each(|word| tmpfs_options(word.text()))
+        }
         "volume" if source.starts_with('/') => Err(UNKNOWN),
         "volume" => Ok(()),
         "bind" => {
@@ -237,6 +265,14 @@ pub(super) fn mount(value: &Value<'_>, permits: &Permits) -> Verdict {
             host_path(source, !read_only, permits)
         }
         _ => Err(UNKNOWN),
+    }
+}
+
+/// The limits of a build, as JSON in its query.
+pub(super) fn ulimits(value: &Value<'_>, permits: &Permits) -> Verdict {
+    match value.text() {
+        "" | "null" | "[]" => Ok(()),
+        _ => need(Switch::Limits, permits),
     }
 }
 

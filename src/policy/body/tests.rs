@@ -371,6 +371,20 @@ fn what_others_do_to_get_around_it_is_refused() {
             r#"{"HostConfig":{"Mounts":[{"Type":"cluster","Source":"x","Target":"/x"}]}}"#,
             "HostConfig.Mounts has a value that is not known here",
         ),
+        // With these the mount below is changed: a directory of the host that is read-only, or all of the
+        // host's file system.
+        (
+            r#"{"HostConfig":{"Binds":["v:/x"],"Tmpfs":{"/x/":"rw,remount"}}}"#,
+            "HostConfig.Tmpfs has a value that is not known here",
+        ),
+        (
+            r#"{"HostConfig":{"Tmpfs":{"/x":"size=1m,bind"}}}"#,
+            "HostConfig.Tmpfs has a value that is not known here",
+        ),
+        (
+            r#"{"HostConfig":{"Mounts":[{"Type":"tmpfs","Target":"/x/","TmpfsOptions":{"Options":[["size","1,remount"]]}}]}}"#,
+            "HostConfig.Mounts has a value that is not known here",
+        ),
         (
             r#"{"NetworkingConfig":{"EndpointsConfig":{"host":{}}}}"#,
             "NetworkingConfig.EndpointsConfig needs \"permit host-network\"",
@@ -435,6 +449,8 @@ fn directories_of_the_host_are_those_that_are_named() {
         ),
         (r#""Source":"/var/log/a","ReadOnly":null"#, false),
         (r#""Source":"srv/web""#, false),
+        // swarmkit takes it for a template: here for `/data/../etc`.
+        (r#""Source":"/data/{{printf `..%cetc` 47}}""#, false),
     ] {
         let body = format!(r#"{{"HostConfig":{{"Mounts":[{{"Type":"bind",{mount}}}]}}}}"#);
         assert_eq!(created(&lines, &body).is_ok(), good, "{mount}");
@@ -560,6 +576,12 @@ fn the_smaller_bodies_need_their_permits() {
             r#"{"ConfigFrom":{"Network":"x"}}"#,
             "network-options",
         ),
+        // The node sends there what it would send to the true one.
+        (
+            Kind::NetworkCreate,
+            r#"{"IPAM":{"Config":[{"Subnet":"192.0.2.0/24"}]}}"#,
+            "network-options",
+        ),
         (
             Kind::NetworkConnect,
             r#"{"EndpointConfig":{"DriverOpts":{"a":"b"}}}"#,
@@ -631,6 +653,8 @@ fn queries_are_judged_too() {
         (Kind::Build, "?NetworkMode=host"),
         (Kind::Build, "?t=%ff"),
         (Kind::ImageCreate, "?fromSrc=http://a"),
+        (Kind::ImageCreate, "?fromSrc=0"),
+        (Kind::ImageCreate, "?fromSrc=null"),
         (Kind::ServiceUpdate, "?version=1&rollback=previous"),
         (Kind::ContainerUpdate, "?a=b"),
     ] {
