@@ -90,18 +90,19 @@ def read_only(client):
     return 0, 0
 
 
-def started(door, stream, command):
-    """An exec in the sleeper that is attached to `stream`, which came by this door."""
+def started(door, command):
+    """The stream of an exec in the sleeper. It is opened last: nobody waits for ever for its first request."""
     made = door.ask("POST", f"/containers/{SLEEPER}/exec",
                     {"AttachStdin": True, "AttachStdout": True, "AttachStderr": True, "Cmd": list(command)}).json()["Id"]
+    stream = door.open()
     stream.upgrade(door, "POST", f"/exec/{made}/start", {"Detach": False, "Tty": False})
+    return stream
 
 
 def exec_echo(client):
     """All that goes in comes back, at the same time and after the half-close."""
     door, data = client.door(), client.bytes(1, 2 * MIB)
-    with door.open() as stream:
-        started(door, stream, ["cat"])
+    with started(door, ["cat"]) as stream:
         out, err = frames(stream.exchange(data))
     expect(sha(out) == sha(data), f"cat gave {len(out)} bytes of {len(data)}, {err!r}")
     return len(data), len(out)
@@ -110,8 +111,7 @@ def exec_echo(client):
 def exec_hash(client):
     """Input alone, and one line when it has ended."""
     door, data = client.door(), client.bytes(MIB, 6 * MIB)
-    with door.open() as stream:
-        started(door, stream, ["sha256sum"])
+    with started(door, ["sha256sum"]) as stream:
         out, err = frames(stream.exchange(data))
     expect(out.split()[:1] == [sha(data).encode()], f"sha256sum of {len(data)} bytes: {out!r} {err!r}")
     return len(data), len(out)
@@ -245,8 +245,7 @@ def copy(client):
         back = stream.ask(door, "GET", f"/containers/{SLEEPER}/archive?path=/{name}").good(200).body
     with tarfile.open(fileobj=io.BytesIO(back)) as tar:
         expect(sha(tar.extractfile(name).read()) == sha(data), f"a copied file of {len(data)} bytes is another")
-    with door.open() as stream:  # its name stays: only its bytes are to be given back
-        started(door, stream, ["sh", "-c", f"echo -n >/{name}"])
+    with started(door, ["sh", "-c", f"echo -n >/{name}"]) as stream:  # its name stays: only its bytes are to be given back
         stream.exchange(b"")
     return len(data), len(back)
 
@@ -368,8 +367,7 @@ def cut_download(client):
 
 def cut_tunnel(client):
     door = client.door()
-    stream = door.open()
-    started(door, stream, ["cat"])
+    stream = started(door, ["cat"])
     data = client.bytes(0, 100_000)
     stream.send(data)
     stream.reset()
