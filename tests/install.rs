@@ -551,6 +551,20 @@ fn a_link_of_an_image_does_not_lead_out_of_it() {
 }
 
 #[test]
+fn a_configuration_that_is_a_link_is_the_image_s_own() {
+    let system = System::new();
+    let outside = TempDir::new("outside");
+    let file = outside.join("file");
+    fs::write(&file, "").unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o666)).unwrap();
+    symlink(&file, system.at(CONFIG)).unwrap();
+    system.install(&[]);
+    let meta = fs::metadata(&file).unwrap();
+    assert_eq!((meta.mode() & 0o7777, meta.len()), (0o666, 0));
+    assert!(!system.read(CONFIG).is_empty() && system.mode(CONFIG) == 0o640);
+}
+
+#[test]
 fn wrong_usage_is_told() {
     let system = System::new();
     for (arguments, words) in [

@@ -114,6 +114,7 @@ fn named(table: &str, prefix: &str) -> Vec<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::net::UnixStream;
 
     const TABLE: &str = "\
 Num       RefCount Protocol Flags    Type St Inode Path
@@ -134,6 +135,15 @@ Num       RefCount Protocol Flags    Type St Inode Path
         // A file may be called so as well (5): there is no agent at the other end.
         let found = named(TABLE, "haven-agent/pid:[4026531836]/");
         assert_eq!(found, [5, 77, 812]);
+    }
+
+    #[test]
+    fn an_answer_does_not_steer_the_terminal() {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        theirs.write_all(b"+a\x1b[2Jb\n").unwrap();
+        let stream = Stream::accepted(ours, Instant::now() + PATIENCE);
+        let answer = exchange(stream, Question::Health).unwrap();
+        assert_eq!(answer, Ok("a [2Jb".to_owned()));
     }
 
     #[test]

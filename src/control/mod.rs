@@ -58,13 +58,15 @@ impl Question {
     }
 }
 
-/// The next line, without its end, in lossy UTF-8; none where `most` bytes or the stream end before it does.
+/// The next line, without its end, in lossy UTF-8 and without control characters, which a terminal would
+/// obey; none where `most` bytes or the stream end before it does.
 fn read_line(stream: &mut Stream, most: usize) -> io::Result<Option<String>> {
     let mut line = Vec::new();
     let mut byte = [0];
     while line.len() < most && stream.read(&mut byte)? == 1 {
         if byte == *b"\n" {
-            return Ok(Some(String::from_utf8_lossy(&line).into_owned()));
+            let line = String::from_utf8_lossy(&line);
+            return Ok(Some(line.replace(char::is_control, " ")));
         }
         line.extend(byte);
     }

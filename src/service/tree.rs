@@ -51,6 +51,11 @@ impl Tree {
         there.unwrap_or_else(|| self.root.clone())
     }
 
+    /// The file that is there, links in the place of the file itself included: they are an image's too.
+    fn found(&self, path: &str) -> io::Result<PathBuf> {
+        links::walk(&self.root, Path::new(path), |_| {})
+    }
+
     /// Whether there is something.
     pub fn has(&self, path: &str) -> bool {
         self.at(path).symlink_metadata().is_ok()
@@ -61,11 +66,11 @@ impl Tree {
     /// # Errors
     /// It cannot be read.
     pub fn read(&self, path: &str) -> Result<Option<Vec<u8>>, Error> {
-        let place = self.at(path);
-        match File::open(&place).and_then(|file| read_up_to(&file, MAX_FILE)) {
+        let read = || read_up_to(&File::open(self.found(path)?)?, MAX_FILE);
+        match read() {
             Ok(bytes) => Ok(Some(bytes)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => failed(text("read", &place, &error)),
+            Err(error) => failed(text("read", &self.at(path), &error)),
         }
     }
 
@@ -80,8 +85,8 @@ impl Tree {
 
     /// Whether the file says that `install` wrote it.
     pub fn is_marked(&self, path: &str) -> bool {
-        let read = File::open(self.at(path)).and_then(|file| read_up_to(&file, BEGINNING));
-        read.is_ok_and(|beginning| String::from_utf8_lossy(&beginning).contains(MARK))
+        let read = || read_up_to(&File::open(self.found(path)?)?, BEGINNING);
+        read().is_ok_and(|beginning| String::from_utf8_lossy(&beginning).contains(MARK))
     }
 
     /// Makes the file what it should be, with the directories above it; says whether it was not.
@@ -126,8 +131,8 @@ impl Tree {
     /// # Errors
     /// `chown(2)`, `chmod(2)`.
     pub fn restrict(&self, path: &str, mode: u32, group: u32) -> Result<bool, Error> {
-        let place = self.at(path);
         let restricted = || -> io::Result<bool> {
+            let place = self.found(path)?;
             let meta = fs::metadata(&place)?;
             if meta.mode() & 0o7777 == mode && meta.gid() == group {
                 return Ok(false);
@@ -136,7 +141,8 @@ impl Tree {
             fs::set_permissions(&place, fs::Permissions::from_mode(mode))?;
             Ok(true)
         };
-        restricted().map_err(|error| Error(text("set the group and mode of", &place, &error)))
+        let what = "set the group and mode of";
+        restricted().map_err(|error| Error(text(what, &self.at(path), &error)))
     }
 
     /// Makes a link, in a directory that may have to be made.

@@ -1,5 +1,7 @@
 //! How a body is held against the tables of `known.ini`.
 
+use std::sync::OnceLock;
+
 use super::json::Value;
 use super::permits::{Permits, Switch};
 use super::{Refusal, special};
@@ -65,11 +67,18 @@ fn sections(name: &str) -> impl Iterator<Item = &'static str> {
 
 /// What stands behind a section's header, and its lines.
 fn section(name: &str) -> Option<(&'static str, &'static str)> {
-    KNOWN.split("\n[").skip(1).find_map(|section| {
-        let (header, lines) = section.split_once('\n').unwrap_or((section, ""));
-        let (found, embedded) = header.split_once(']')?;
-        (found == name).then_some((embedded, lines))
-    })
+    // A body may have thousands of objects: the text is taken apart once.
+    static SECTIONS: OnceLock<Vec<[&str; 3]>> = OnceLock::new();
+    let sections = SECTIONS.get_or_init(|| {
+        let sections = KNOWN.split("\n[").skip(1).filter_map(|section| {
+            let (header, lines) = section.split_once('\n').unwrap_or((section, ""));
+            let (name, embedded) = header.split_once(']')?;
+            Some([name, embedded, lines])
+        });
+        sections.collect()
+    });
+    let [_, embedded, lines] = sections.iter().find(|[found, ..]| *found == name)?;
+    Some((embedded, lines))
 }
 
 /// The line of a key: what its value is, and what it needs.

@@ -67,7 +67,7 @@ impl Conn {
                 return 0;
             }
         };
-        self.since = now;
+        // `since` stays: a body that trickles in is not held for ever.
         if let Some(exchange) = &mut self.exchange {
             exchange.bytes_up += forwarded.payload as u64;
         }
