@@ -8,6 +8,7 @@ mod endpoint;
 mod error;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
+mod labels;
 
 pub use endpoint::{DEFAULT_TCP_PORT, Endpoint, EndpointError};
 pub use error::{DockerError, stale_mount};
@@ -15,8 +16,8 @@ pub use error::{DockerError, stale_mount};
 use crate::http::client::{self, Request};
 use crate::sorted::Map;
 use crate::sys::stream::Stream;
+use labels::Labels;
 use miniserde::{Deserialize, json};
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 /// From the connection to the last byte of an answer. `/info` takes seconds on a node whose
@@ -162,7 +163,7 @@ struct RawContainer {
     #[serde(rename = "Image")]
     image: Option<String>,
     #[serde(rename = "Labels")]
-    labels: Option<BTreeMap<String, Option<String>>>,
+    labels: Option<Labels>,
 }
 
 impl From<RawContainer> for Container {
@@ -174,15 +175,11 @@ impl From<RawContainer> for Container {
             .and_then(|name| name.rsplit('/').next())
             .filter(|name| !name.is_empty())
             .map_or_else(|| id.chars().take(SHORT_ID).collect(), str::to_owned);
-        let labels = raw.labels.unwrap_or_default();
         Container {
             id,
             name,
             image: raw.image.unwrap_or_default(),
-            labels: labels
-                .into_iter()
-                .map(|(key, value)| (key, value.unwrap_or_default()))
-                .collect(),
+            labels: raw.labels.unwrap_or_default().0,
         }
     }
 }
