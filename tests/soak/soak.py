@@ -7,6 +7,7 @@ stay flat, threads are as many as at the start, the log has no ERROR that was no
 import argparse
 import os
 import random
+import socket
 import statistics
 import sys
 import threading
@@ -18,13 +19,14 @@ sys.path.append(os.path.join(os.path.dirname(__file__), "..", "bench"))
 import engine as engines
 from agent import Agent, Files
 from master import Master
-from operations import WEIGHTS, Client
+from operations import SLOW, WEIGHTS, Client
 from scratch import Scratch
 from troubles import Troubles
 
 CLIENTS = 10
 PAUSE = 0.15  # seconds at most between two operations of a client
-CROWD = 400  # clients at once, before all else
+CROWD = 400  # idle clients at once, before all else
+STALLED = 40  # and before them clients that do not read
 WARM_UP = (20, 120)  # seconds: at least, and at most; a fifth of the time between them
 PARTS = 3  # of the load after that, with a rest after each
 SETTLE = 14  # seconds without load: connections to Docker are kept for 10
@@ -32,8 +34,9 @@ QUIET = 10  # samples, one a second
 
 # Bounds, in KiB, of anonymous memory: what is shown of the program's file depends on who else runs it, and on the page cache.
 # Under load the medians of the first and the last third of the samples are compared, before and after it those of an
-# agent that does nothing. What its two event loops spare for their next clients (`MOST_SPARE` in src/sys/heap.rs) is full
-# before the first of them; blocks that come and go are then spread over other pages of musl's groups than before.
+# agent that does nothing. What each of its two event loops keeps for its next clients is there before (see `crowd`): blocks
+# of 512 KiB (`MOST_SPARE` in src/sys/heap.rs) and buffers of 720 KiB (`POOL_LIMIT` in src/buf.rs). The rest is what blocks
+# that come and go make of musl's groups of blocks.
 LOADED_GROWTH = 1024
 QUIET_GROWTH = 512
 EXTRA_DESCRIPTORS = 0
@@ -108,18 +111,25 @@ class Soak:
             self.problem(f"the agent ended with status {status}")
 
     def crowd(self):
-        """More clients than the event loops spare blocks for come, stay, and leave at once."""
+        """Fills what event loops keep to use again: it would else come in by and by, and look like a leak."""
         door = self.agent.door(certified=True)
 
-        def come(_):
+        def stalled(_):
+            stream = door.open()
+            stream.tcp.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SLOW)
+            stream.begin(door, "GET", f"/containers/{engines.SLEEPER}/export").good(200)
+            return stream
+
+        def idle(_):
             stream = door.open()
             stream.ask(door, "GET", "/_ping").good(200)
             return stream
 
-        with ThreadPoolExecutor(CLIENTS) as pool:
-            crowd = list(pool.map(come, range(CROWD)))
-        for stream in crowd:
-            stream.tcp.close()
+        for come, count in ((stalled, STALLED), (idle, CROWD)):
+            with ThreadPoolExecutor(CLIENTS) as pool:
+                crowd = list(pool.map(come, range(count)))
+            for stream in crowd:
+                stream.reset()
 
     def load(self, name, seconds, sampled):
         print(f"soak: {name}, {seconds:.0f} s", flush=True)
