@@ -5,7 +5,8 @@
 //! - `file`: sections of such rules, those of an operator's file and those of `built-in.ini`;
 //! - `body`: what queries and bodies may hold;
 //! - `trial`: what is judged of a request once its body has come, and of its answer;
-//! - `execs`: which execs may be started.
+//! - `execs`: which execs may be started;
+//! - `held`: how much of bodies is held for that.
 //!
 //! Every user has a policy. `full` may do anything. For the others all of this has to hold:
 //!
@@ -34,6 +35,7 @@ mod execs;
 mod file;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
+mod held;
 mod path;
 mod rule;
 #[cfg(test)]
@@ -43,6 +45,8 @@ mod trial;
 use body::{Kind, Permits};
 use execs::Execs;
 use file::Section;
+use held::Held;
+pub use held::Share;
 pub use path::{Target, TargetError};
 use rule::Rule;
 pub use trial::Trial;
@@ -128,6 +132,7 @@ pub struct Policies {
     /// Those who are not in `users` have this one.
     others: usize,
     execs: Arc<Execs>,
+    held: Arc<Held>,
 }
 
 /// What is wrong with a user's policy.
@@ -170,6 +175,7 @@ impl Policies {
             users: Vec::new(),
             others: 0,
             execs: Arc::default(),
+            held: Arc::default(),
         };
         // A test shows that the text is good; without it nobody but `full` might do anything.
         for section in file::parse(BUILT_IN, "").unwrap_or_default() {
@@ -266,9 +272,10 @@ impl Policies {
         self.policies.get(assigned.unwrap_or(self.others))
     }
 
-    /// Goes on with the execs that are remembered by those whose place these take.
+    /// Goes on with the execs that are remembered, and the bodies that are held, by those whose place these take.
     pub fn succeed(&mut self, before: &Policies) {
         self.execs = Arc::clone(&before.execs);
+        self.held = Arc::clone(&before.held);
     }
 
     /// The same, without an exec to remember: one parse serves many tests, and none sees another's.
@@ -276,6 +283,7 @@ impl Policies {
     pub fn afresh(&self) -> Policies {
         Policies {
             execs: Arc::default(),
+            held: Arc::default(),
             ..self.clone()
         }
     }
@@ -331,7 +339,7 @@ impl Policies {
             );
         }
         Ruling {
-            trial: Some(Box::new(Trial::new(kind, policy, &self.execs))),
+            trial: Some(Box::new(Trial::new(kind, policy, self))),
             ..ruling
         }
     }

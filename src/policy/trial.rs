@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::body::{self, Kind, Permits};
 use super::execs::Execs;
-use super::{Policy, Ruling};
+use super::held::{Held, Share};
+use super::{Policies, Policy, Ruling};
 
 /// By which a body is judged that a rule lets come.
 #[derive(Clone, Debug)]
@@ -15,17 +16,24 @@ pub struct Trial {
     text: Arc<str>,
     permits: Arc<Permits>,
     execs: Arc<Execs>,
+    held: Arc<Held>,
 }
 
 impl Trial {
-    pub(super) fn new(kind: Kind, policy: &Policy, execs: &Arc<Execs>) -> Trial {
+    pub(super) fn new(kind: Kind, policy: &Policy, all: &Policies) -> Trial {
         Trial {
             kind,
             name: Arc::clone(&policy.name),
             text: Arc::clone(&policy.text),
             permits: Arc::clone(&policy.permits),
-            execs: Arc::clone(execs),
+            execs: Arc::clone(&all.execs),
+            held: Arc::clone(&all.held),
         }
+    }
+
+    /// Room to hold so many bytes of the body, if the others leave some.
+    pub fn share(&self, bytes: usize) -> Option<Share> {
+        Share::of(&self.held, bytes)
     }
 
     /// Judges the whole body.

@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::judged::Watch;
 use crate::auth::Verdict;
 use crate::http::head::{RequestHead, Version};
-use crate::policy::Target;
+use crate::policy::{Share, Target};
 
 /// One finished exchange, for the access log.
 #[derive(Debug)]
@@ -50,6 +50,8 @@ pub(super) struct Exchange {
     pub(super) continued: bool,
     /// The answer is to be read along.
     pub(super) watch: Option<Box<Watch>>,
+    /// Room for the body that was judged, until Docker has answered.
+    pub(super) share: Option<Share>,
     pub(super) offers_upgrade: bool,
     pub(super) hijacks: bool,
     pub(super) status: u16,
@@ -87,6 +89,7 @@ impl Exchange {
             awaits_continue: false,
             continued: false,
             watch: None,
+            share: None,
             offers_upgrade: false,
             hijacks: false,
             status: 0,

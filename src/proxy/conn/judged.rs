@@ -7,6 +7,7 @@ use super::{Conn, Request, Up};
 use crate::buf::Buf;
 use crate::http::body::{Body, Coding, Framing};
 use crate::policy::{Ruling, Trial};
+use crate::proxy::reply::Reply;
 
 /// Space that is left behind the longest body: for the decoder, which writes nothing into less, and for
 /// the lines of a chunk.
@@ -36,13 +37,22 @@ impl Conn {
         let Some(body) = Body::new(framing) else {
             return self.decide(request, &held, trial, now);
         };
-        if let Some(exchange) = &mut self.exchange
-            && exchange.awaits_continue
-        {
-            // Docker will say it too, to nobody.
-            exchange.awaits_continue = false;
-            exchange.continued = true;
-            self.to_client.put(b"HTTP/1.1 100 Continue\r\n\r\n");
+        let longest = match framing {
+            Framing::Length(length) => usize::try_from(length).unwrap_or(usize::MAX),
+            _ => self.sizes.judged_body,
+        };
+        let Some(share) = trial.share(longest) else {
+            let busy = "haven-agent: too many bodies are being judged; try again in a moment";
+            return self.end_with(&Reply::new(503, busy), framing, now);
+        };
+        if let Some(exchange) = &mut self.exchange {
+            exchange.share = Some(share);
+            if exchange.awaits_continue {
+                // Docker will say it too, to nobody.
+                exchange.awaits_continue = false;
+                exchange.continued = true;
+                self.to_client.put(b"HTTP/1.1 100 Continue\r\n\r\n");
+            }
         }
         self.up = Up::Judged(Box::new(Judged {
             request,
@@ -97,10 +107,13 @@ impl Conn {
     fn decide(&mut self, request: Request, body: &Buf, trial: Box<Trial>, now: Instant) {
         match trial.judge(body.data()) {
             Ok(()) => {
-                if let Some(exchange) = &mut self.exchange
-                    && trial.makes_exec()
-                {
-                    exchange.watch = Some(Watch::new(trial));
+                if let Some(exchange) = &mut self.exchange {
+                    if let Some(share) = &mut exchange.share {
+                        share.shrink(body.len());
+                    }
+                    if trial.makes_exec() {
+                        exchange.watch = Some(Watch::new(trial));
+                    }
                 }
                 self.pass(request.with_body(body), now);
             }

@@ -274,7 +274,7 @@ impl Conn {
     }
 
     /// Answers in Docker's place a request of which nothing has gone on.
-    fn end_with(&mut self, refusal: &Reply, framing: Framing, now: Instant) {
+    pub(super) fn end_with(&mut self, refusal: &Reply, framing: Framing, now: Instant) {
         // What follows the head cannot be told from the next request unless it is read.
         self.last_answer |= Body::new(framing).is_some();
         self.up = Up::Done;

@@ -2,7 +2,8 @@
 //! the bytes that were judged do.
 
 use super::case::*;
-use super::shell::{BODY, JUDGED_BODY};
+use super::shell::{BODY, JUDGED_BODY, Pace, Shell};
+use crate::policy::{Question, Target};
 
 const CREATE: &str = "POST /v1.41/containers/create?name=x";
 const SHOWN: &str = "POST /v1.41/containers/create?...";
@@ -152,6 +153,41 @@ fn too_large() -> String {
          (max_judged_body)"
     );
     local("413 Content Too Large", &message, true)
+}
+
+#[test]
+fn all_connections_together_hold_no_more_than_so_much() {
+    let pace = Pace {
+        read: usize::MAX,
+        write: usize::MAX,
+    };
+    let [mut one, mut next] = [(); 2].map(|()| Shell::new(pace, true));
+    next.policies.succeed(&one.policies);
+    let target = Target::parse("/containers/create").unwrap();
+    let question = Question {
+        has_body: true,
+        has_json: true,
+        ..Question::plain("POST", &target)
+    };
+    let trial = one.policies.judge("cid", &question).trial.unwrap();
+    let all = trial.share(usize::MAX);
+    for shell in [&mut one, &mut next] {
+        let ask = maker(CREATE, &length(GOOD)) + GOOD;
+        shell.client_wire.extend(ask.as_bytes());
+    }
+    one.settle();
+    let busy = "haven-agent: too many bodies are being judged; try again in a moment";
+    let refusal = local("503 Service Unavailable", busy, true);
+    assert_eq!(String::from_utf8_lossy(&one.client_got), refusal);
+    assert!(one.links.is_empty());
+    drop(all);
+    next.settle();
+    assert_eq!(next.links.len(), 1);
+    // Until Docker has answered, what was judged is held.
+    assert!(trial.share(usize::MAX).is_none());
+    next.link().unwrap().wire.extend(HI.as_bytes());
+    next.settle();
+    assert!(trial.share(usize::MAX).is_some());
 }
 
 #[test]
