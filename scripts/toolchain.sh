@@ -11,7 +11,7 @@ i686     i686-unknown-linux-musl         x86-linux-musl          pentium4      s
 aarch64  aarch64-unknown-linux-musl      aarch64-linux-musl      baseline      s  -
 armv7    armv7-unknown-linux-musleabihf  arm-linux-musleabihf    baseline      z  +thumb-mode
 armv6    arm-unknown-linux-musleabihf    arm-linux-musleabihf    arm1176jzf_s  z  -
-riscv64  riscv64gc-unknown-linux-musl    riscv64-linux-musl      baseline      s  -
+riscv64  riscv64gc-unknown-linux-musl    riscv64-linux-musl      baseline      s  +crt-static
 TABLE
 }
 
