@@ -221,11 +221,15 @@ impl Conn {
     /// The answer is complete. The next request may come, unless this was the last.
     fn answer_done(&mut self, now: Instant) {
         let whole = matches!(self.up, Up::Done);
+        // What is not sent yet never will be: there the next request would be taken for the rest of this one.
+        let sent = self.to_docker.pending().is_empty();
         self.upstream = match self.upstream {
-            Upstream::Open { deaf: false, .. } if whole && !self.docker_closes => Upstream::Open {
-                used: true,
-                deaf: false,
-            },
+            Upstream::Open { deaf: false, .. } if whole && sent && !self.docker_closes => {
+                Upstream::Open {
+                    used: true,
+                    deaf: false,
+                }
+            }
             _ => Upstream::None,
         };
         self.to_docker.clear();

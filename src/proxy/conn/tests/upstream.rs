@@ -313,3 +313,31 @@ fn a_connection_that_takes_no_more_carries_no_further_request() {
     assert_eq!(shell.links.len(), 2);
     assert_eq!(String::from_utf8_lossy(&shell.links[1].got), seen("/b"));
 }
+
+/// Docker answers before it has read the body, which the client has sent to its end: what is left of
+/// it would take the next request for its own.
+#[test]
+fn a_connection_with_a_body_that_is_not_sent_carries_no_further_request() {
+    let mut shell = Shell::new(
+        Pace {
+            read: usize::MAX,
+            write: usize::MAX,
+        },
+        true,
+    );
+    let more = "Content-Length: 3\r\n";
+    let post = request("POST /a", more) + "abc";
+    shell.client_wire.extend((post + &get("/b")).as_bytes());
+    shell.docker_room = forwarded("POST /a", more).len() + 1;
+    shell.settle();
+    shell.link().unwrap().wire.extend(HI.as_bytes());
+    shell.settle();
+    shell.docker_room = usize::MAX;
+    shell.settle();
+    let got: Vec<_> = shell.links.iter().map(|link| link.got.clone()).collect();
+    assert_eq!(
+        String::from_utf8_lossy(&got[0]),
+        forwarded("POST /a", more) + "a"
+    );
+    assert_eq!(got.get(1).map(Vec::as_slice), Some(seen("/b").as_bytes()));
+}
