@@ -288,8 +288,11 @@ impl Shell {
         }
         let wants = self.conn.wants(self.held.len());
         let reads = wants.read_client || (self.noticed && !self.told && self.held.is_empty());
-        if reads && !self.client_wire.is_empty() {
-            let count = self.client_wire.len().min(self.pace.read).min(CHUNK);
+        // A body is wanted however much is held: what bounds that is the session's buffer.
+        let room = (MAX_HEAD + CHUNK).saturating_sub(self.held.len());
+        if reads && !self.client_wire.is_empty() && room > 0 {
+            let most = self.pace.read.min(CHUNK).min(room);
+            let count = self.client_wire.len().min(most);
             self.held.extend(self.client_wire.drain(..count));
             return true;
         }
