@@ -114,8 +114,8 @@ fn do_something(shell: &mut Shell, script: &mut Script<'_>) {
         1 | 2 => shell.client_wire.extend(script.one_of(&CLIENT).as_bytes()),
         3 => docker_says(shell, script.bytes()),
         4 | 5 => docker_says(shell, script.one_of(&DOCKER).as_bytes()),
-        6 => shell.client_wire.extend(vec![b'x'; script.byte() * 300]),
-        7 => docker_says(shell, &vec![b'y'; script.byte() * 300]),
+        6 => shell.client_wire.extend(bulk(shell.pace, script.byte())),
+        7 => docker_says(shell, &bulk(shell.pace, script.byte())),
         8 => shell.client_notifies = true,
         9 => shell.client_ends = script.byte() < 64,
         10 => {
@@ -148,6 +148,16 @@ fn do_something(shell: &mut Shell, script: &mut Script<'_>) {
         }
         _ => shell.settle(),
     }
+}
+
+/// Many bytes, up to more than a buffer holds; fewer where they are moved one by one.
+fn bulk(pace: Pace, size: usize) -> Vec<u8> {
+    let unit = if pace.read.min(pace.write) < 1000 {
+        4
+    } else {
+        400
+    };
+    vec![b'x'; size * unit]
 }
 
 /// Docker speaks on the connection that it has.
