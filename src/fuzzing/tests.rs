@@ -6,8 +6,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
 
 /// Mutated inputs of each target, and files of its corpus.
-const ROUNDS: u64 = if cfg!(miri) { 3 } else { 3000 };
-const FILES: usize = if cfg!(miri) { 3 } else { usize::MAX };
+const ROUNDS: u64 = if cfg!(miri) { 2 } else { 3000 };
+const FILES: usize = if cfg!(miri) { 2 } else { usize::MAX };
 
 /// The longest input that is made.
 const LONGEST: usize = 4096;
