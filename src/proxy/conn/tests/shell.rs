@@ -366,10 +366,12 @@ impl Shell {
         let Some(link) = self.links.last_mut().filter(|_| self.linked) else {
             return false;
         };
-        if !wants.read_docker || link.ended {
+        // As with the client: the session reads at rest only, when no more than half a head is held.
+        let room = (MAX_HEAD + CHUNK).saturating_sub(self.docker_in.len());
+        if !wants.read_docker || link.ended || room == 0 {
             return false;
         }
-        let count = link.wire.len().min(most).min(1 << 14);
+        let count = link.wire.len().min(most).min(1 << 14).min(room);
         let part: Vec<u8> = link.wire.drain(..count).collect();
         assert_eq!(self.docker_in.put(&part), count);
         link.ended = count == 0 && link.ends;
