@@ -11,13 +11,12 @@ output_log=/var/log/haven-agent.log
 error_log=/var/log/haven-agent.log
 respawn_delay=2
 respawn_max=0
-no_new_privs=yes
+# Not `no_new_privs`, which OpenRC up to 0.45 hands on misspelt: the agent sets it by itself (sandbox).
 rc_ulimit="-n 65536"
 extra_started_commands="reload"
 
 depend() {
-    need net
-    use dns
+    use net dns
     after docker firewall
 }
 
