@@ -310,9 +310,8 @@ fn ten_thousand_idle_connections_are_small_and_others_are_served() {
     const IDLE: usize = 9_900;
     /// What a connection may hold, in KiB.
     const EACH: u64 = 8;
-    /// What may be left of all of them, in KiB: blocks that the event loop spares for its next clients (half of it),
-    /// and what else is in the groups of blocks that they are in.
-    const KEPT: u64 = 2048;
+    /// What may be left of all of them, in KiB, once the event loop spares nothing more for its next clients.
+    const KEPT: u64 = 512;
     let pid = std::process::id().to_string();
     let own = ["--pid", &pid, "--nofile=19800:"];
     if run(clean("prlimit").args(own), b"").code != Some(0) {

@@ -18,7 +18,7 @@ use crate::proxy::slab::Slab;
 use crate::proxy::supervisor::{Order, Supervisor};
 use crate::source::Source;
 use crate::sys::epoll::{Event, Events, Interest, Poller, Token};
-use crate::sys::heap::keep_spare_blocks;
+use crate::sys::heap::{give_spare_blocks_back, keep_spare_blocks};
 use crate::sys::socket::{Listener, Socket, is_exhausted};
 use crate::tls::{Client, Server};
 
@@ -30,6 +30,10 @@ const SCAN_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Until a listener that had to be left alone is tried again.
 const RELISTEN: Duration = Duration::from_secs(1);
+
+/// That the last client has been gone when memory is no longer spared for the next one: clients that
+/// come one after the other, as the manager's requests do, find it.
+const SPARING: Duration = Duration::from_secs(10);
 
 /// Indices that no session has.
 const LISTENER: u32 = u32::MAX;
@@ -69,6 +73,8 @@ pub struct Worker {
     exhausted_until: Option<Instant>,
     supervisor: Option<Supervisor>,
     audit: Audit,
+    /// When memory that is spared for clients is given back, unless one is here.
+    spared_until: Option<Instant>,
     /// When draining ends, whoever is still there.
     drained_by: Option<Instant>,
     next_scan: Option<Instant>,
@@ -106,6 +112,7 @@ impl Worker {
             exhausted_until: None,
             supervisor,
             audit: Audit::default(),
+            spared_until: None,
             drained_by: None,
             next_scan: None,
             last_scan: now,
@@ -156,6 +163,7 @@ impl Worker {
         let audit = self.audit.deadline();
         [
             self.next_scan,
+            self.spared_until,
             self.drained_by,
             relisten,
             supervision,
@@ -322,7 +330,7 @@ impl Worker {
                 self.sessions.vacate(place);
                 self.shared.exit(peer);
                 if self.sessions.is_empty() {
-                    self.sessions.shrink();
+                    self.spared_until = Some(self.now + SPARING);
                 }
                 if let Err(error) = self.listen() {
                     ::log::error!("the listener cannot be watched: {error}");
@@ -388,6 +396,9 @@ impl Worker {
         if !self.listening && self.shared.has_room() {
             self.listen()?;
         }
+        if self.spared_until.is_some_and(|until| self.now >= until) {
+            self.spare_no_more();
+        }
         if self
             .supervisor
             .as_ref()
@@ -398,6 +409,15 @@ impl Worker {
         }
         self.audit.tell_due(self.now);
         Ok(())
+    }
+
+    /// Gives back what was kept for clients, if none has come. Who has, will set the next time.
+    fn spare_no_more(&mut self) {
+        self.spared_until = None;
+        if self.sessions.is_empty() {
+            self.sessions.shrink();
+            give_spare_blocks_back();
+        }
     }
 
     /// Tells every session whose time has come, and finds the next deadline.

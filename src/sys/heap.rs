@@ -24,10 +24,17 @@ const CLASSES: usize = 4 + 4 * (LARGEST.ilog2() as usize - 6);
 /// many clients at once.
 const MOST_SPARE: usize = 512 * 1024;
 
-/// Makes this thread keep blocks that it frees for its next ones. For threads that live as long
-/// as the process: what they keep is never given back.
+/// Makes this thread keep blocks that it frees for its next ones, until it gives them back
+/// ([`give_spare_blocks_back`]). For threads that live as long as the process: what they keep at
+/// their end is lost.
 pub fn keep_spare_blocks() {
     SPARE.with(|spare| spare.allowed.set(MOST_SPARE));
+}
+
+/// Gives the C library all that this thread has kept. A few blocks hold the pages around them, so
+/// that a thread with nothing to do may hold several times [`MOST_SPARE`] without this.
+pub fn give_spare_blocks_back() {
+    SPARE.with(Spare::give_back);
 }
 
 thread_local! {
@@ -109,6 +116,29 @@ impl Spare {
         self.held.set(held);
         true
     }
+
+    fn give_back(&self) {
+        for index in 0..CLASSES {
+            let size = size_of_class(index);
+            loop {
+                let block = self.take(index, size);
+                if block.is_null() {
+                    break;
+                }
+                // SAFETY: `alloc` took it from System with this layout.
+                unsafe { System.dealloc(block, whole(size)) };
+            }
+        }
+    }
+}
+
+/// The size of the blocks of list `index`: the inverse of [`class`].
+fn size_of_class(index: usize) -> usize {
+    if index < 4 {
+        return (index + 1) * 16;
+    }
+    let (doublings, step) = (index / 4 - 1, index % 4);
+    (5 + step) << (4 + doublings)
 }
 
 /// A block of a class as the C library knows it.
@@ -198,6 +228,7 @@ mod tests {
             let (index, rounded) = class_of(size).unwrap();
             assert!(index < CLASSES && rounded >= size, "{size}");
             assert!(rounded - size < 16.max(size / 4), "{size}: {rounded}");
+            assert_eq!(size_of_class(index), rounded, "{size}");
             assert!(last == (index, rounded) || size == last.1 + 1, "{size}");
             last = (index, rounded);
         }
@@ -218,6 +249,11 @@ mod tests {
             let again = vec![0_u8; 20_000];
             assert!(places.contains(&again.as_ptr()));
             assert!(again.iter().all(|&byte| byte == 0));
+            give_spare_blocks_back();
+            assert_eq!(held(), 0);
+            drop(again);
+            assert_eq!(held(), 20_480);
+            give_spare_blocks_back();
         })
         .join()
         .unwrap();
