@@ -27,7 +27,7 @@ impl Share {
         };
         let taken = held
             .0
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
+            .try_update(Ordering::Relaxed, Ordering::Relaxed, more);
         taken.ok().map(|_| Share {
             held: Arc::clone(held),
             bytes,
