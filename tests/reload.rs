@@ -472,7 +472,7 @@ fn certificates_are_rotated_as_kubernetes_mounts_secrets() {
 }
 
 #[test]
-fn the_service_manager_is_told_of_a_reload() {
+fn the_service_manager_is_told_of_a_reload_and_of_the_end() {
     let (upstream, dir) = (engine(), TempDir::new("notify"));
     let path = dir.join("notify");
     let socket = UnixDatagram::bind(&path).unwrap();
@@ -485,6 +485,7 @@ fn the_service_manager_is_told_of_a_reload() {
     let agent = Setup::new()
         .docker(&upstream.socket())
         .env("NOTIFY_SOCKET", &path.display().to_string())
+        .args(&["--grace", "100"])
         .start();
     assert!(heard().contains("READY=1"));
     agent.signal("HUP");
@@ -494,6 +495,12 @@ fn the_service_manager_is_told_of_a_reload() {
         "{reloading}"
     );
     assert_eq!(heard().trim(), "READY=1");
+    agent.signal("TERM");
+    let stopping = heard();
+    assert!(
+        stopping.contains("STOPPING=1\n") && stopping.contains("EXTEND_TIMEOUT_USEC=110000000\n"),
+        "{stopping}"
+    );
 }
 
 #[test]

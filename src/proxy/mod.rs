@@ -289,8 +289,7 @@ impl Proxy {
         let reload = reload::start(read, config.watched.clone(), Arc::clone(&shared))
             .map_err(ProxyError::Start)?;
         started(Handle::new(Arc::clone(&shared), reload.clone())).map_err(ProxyError::Start)?;
-        let supervisor =
-            Supervisor::new(signals, reload, &config.docker, config.exit_on_stale_socket);
+        let supervisor = Supervisor::new(signals, reload, config);
         run_workers(&shared, self.listener, supervisor, config.workers)
     }
 }

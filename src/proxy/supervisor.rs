@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use crate::config::Config;
 use crate::docker::{Endpoint, stale_mount};
 use crate::proxy::reload::Bell;
 use crate::service::notify;
@@ -34,6 +35,8 @@ pub struct Supervisor {
     reload: Bell,
     /// A first signal has come.
     draining: bool,
+    /// How long running streams have then.
+    grace: Duration,
     socket: Option<WatchedSocket>,
 }
 
@@ -46,15 +49,10 @@ struct WatchedSocket {
 }
 
 impl Supervisor {
-    /// Watches signals, of which SIGHUP rings `reload`, and with `exit_on_stale_socket` the socket of `docker`.
-    pub fn new(
-        signals: Signals,
-        reload: Bell,
-        docker: &Endpoint,
-        exit_on_stale_socket: bool,
-    ) -> Supervisor {
-        let socket = match docker {
-            Endpoint::Unix(path) if exit_on_stale_socket => Some(WatchedSocket {
+    /// Watches signals, of which SIGHUP rings `reload`, and with `exit_on_stale_socket` the socket of Docker.
+    pub fn new(signals: Signals, reload: Bell, config: &Config) -> Supervisor {
+        let socket = match &config.docker {
+            Endpoint::Unix(path) if config.exit_on_stale_socket => Some(WatchedSocket {
                 path: path.clone(),
                 next_check: Instant::now() + SOCKET_CHECK,
                 stale_since: None,
@@ -65,6 +63,7 @@ impl Supervisor {
             signals,
             reload,
             draining: false,
+            grace: config.limits.grace,
             socket,
         }
     }
@@ -100,7 +99,7 @@ impl Supervisor {
             ::log::warn!("{signal} again: ending at once");
             return Order::Stop;
         }
-        notify::stopping();
+        notify::stopping(self.grace);
         ::log::info!("{signal}: ending when the present requests have; once more ends at once");
         Order::Drain
     }

@@ -3,6 +3,8 @@
 use sd_notify::NotifyState;
 use std::time::Duration;
 
+/// How much longer than the grace of running streams a service manager is asked to wait for the end.
+const STOP_MARGIN: Duration = Duration::from_secs(10);
 /// The longest status, in characters.
 const MAX_STATUS: usize = 400;
 
@@ -21,9 +23,15 @@ pub fn ready(status: &str) {
     notify(&[NotifyState::Ready, NotifyState::Status(&line(status))]);
 }
 
-/// A signal has come: present requests are finished, and no new ones are taken.
-pub fn stopping() {
-    notify(&[NotifyState::Stopping]);
+/// A signal has come: present requests are finished, and no new ones are taken, which may last for `grace`. systemd
+/// would wait no longer than `TimeoutStopSec=`, 90 s.
+pub fn stopping(grace: Duration) {
+    let patience = (grace + STOP_MARGIN).as_micros();
+    let patience = u32::try_from(patience).unwrap_or(u32::MAX);
+    notify(&[
+        NotifyState::Stopping,
+        NotifyState::ExtendTimeoutUsec(patience),
+    ]);
 }
 
 /// Settings and files are about to be read again (`Type=notify-reload`).
