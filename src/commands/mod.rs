@@ -108,7 +108,7 @@ pub fn run(request: Request, wiped: bool, arguments: Vec<OsString>) -> Result<Ex
         }
         Request::HashPassword => return hash_password::run(),
         Request::Ask(command, operands) => return ask::run(command, &operands),
-        Request::Install(wanted) => return done(service::install(&wanted)),
+        Request::Install(wanted) => return done(service::install(wanted)),
         Request::Uninstall(wanted) => return done(service::uninstall(&wanted)),
         Request::Run(config) => *config,
     };

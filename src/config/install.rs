@@ -2,11 +2,13 @@
 //! agent's beside them become the first configuration.
 
 use super::Command;
+use super::arguments::{self, CommandLine};
 use super::error::ConfigError;
-use super::options::{Group, Id, Kind, Opt};
+use super::options::{self, Group, Id, Kind, Opt};
 use super::raw::Origin;
 use super::table::base;
-use std::path::PathBuf;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 
 /// The user that the agent runs as, unless another is named.
 pub const DEFAULT_USER: &str = "haven-agent";
@@ -20,14 +22,14 @@ const FLAG: Opt = Opt {
 };
 
 /// The options of their own.
-pub const OPTIONS: [Opt; 8] = [
+pub const OPTIONS: [Opt; 9] = [
     Opt {
         id: Id::User,
         key: "user",
         short: Some('u'),
         metavar: "USER",
         default: DEFAULT_USER,
-        help: "whom the agent runs as; made where there is no such user",
+        help: "whom the agent runs as; made where there is no such user; without it as before",
         ..OWN
     },
     Opt {
@@ -48,13 +50,19 @@ pub const OPTIONS: [Opt; 8] = [
         id: Id::Init,
         key: "init",
         metavar: "INIT",
-        help: "who starts services here: systemd, openrc, procd or runit; without it what is found",
+        help: "who starts services here: systemd, openrc, procd or runit; without it as before, or what is found",
         ..OWN
     },
     Opt {
         id: Id::Socket,
         key: "socket",
-        help: "systemd keeps the port open, so that a restart refuses nobody",
+        help: "systemd keeps the port open, so that a restart refuses nobody; a later install keeps it so",
+        ..FLAG
+    },
+    Opt {
+        id: Id::NoSocket,
+        key: "no_socket",
+        help: "it keeps it no longer",
         ..FLAG
     },
     Opt {
@@ -118,18 +126,18 @@ pub enum Password {
 pub struct Install {
     /// Where the root directory of the system is; `/` is this one.
     pub root: PathBuf,
-    /// Whom the agent runs as.
-    pub user: String,
+    /// Whom the agent runs as; none: as before, or [`DEFAULT_USER`].
+    pub user: Option<String>,
     /// Whether it is started.
     pub start: bool,
-    /// Who starts it; none: to be found out.
+    /// Who starts it; none: as before, or to be found out.
     pub init: Option<Init>,
-    /// Whether systemd opens its port.
-    pub socket: bool,
+    /// Whether systemd opens its port; none: as before.
+    pub socket: Option<bool>,
     /// `admin`'s.
     pub password: Password,
     /// Settings of the command line, for a new configuration.
-    pub settings: Vec<(Id, String)>,
+    pub settings: Flags,
 }
 
 /// What is to be removed.
@@ -141,7 +149,8 @@ pub struct Uninstall {
     pub keep_config: bool,
 }
 
-type Flags = Vec<(Id, Origin, bool, String)>;
+/// Settings of a command line: option, origin, by its Spring name, text.
+pub type Flags = Vec<(Id, Origin, bool, String)>;
 
 /// The entry of an option of their own.
 fn own(id: Id) -> Option<&'static Opt> {
@@ -155,39 +164,76 @@ pub fn check(command: Command, flags: &Flags) -> Result<(), ConfigError> {
         Command::Uninstall => matches!(id, Id::Root | Id::KeepConfig),
         _ => own(id).is_none(),
     };
-    match flags.iter().find(|(id, ..)| !takes(*id)) {
-        Some((_, origin, ..)) => Err(ConfigError::Usage(format!(
-            "{origin} is not for this command"
-        ))),
-        None => Ok(()),
+    for (id, origin, ..) in flags {
+        if !takes(*id) {
+            let problem = format!("{origin} is not for this command");
+            return Err(ConfigError::Usage(problem));
+        }
+        let against = match id {
+            Id::Socket => Id::NoSocket,
+            Id::DefaultPassword | Id::AdminPassword => Id::PasswordFile,
+            _ => continue,
+        };
+        if let Some((_, other, ..)) = flags.iter().find(|(given, ..)| *given == against) {
+            return Err(ConfigError::Exclusive(origin.clone(), other.clone()));
+        }
     }
+    Ok(())
 }
 
 /// What `install` is told by its flags.
 pub fn install(flags: Flags) -> Result<Install, ConfigError> {
     let mut install = Install {
         root: PathBuf::from("/"),
-        user: DEFAULT_USER.to_owned(),
+        user: None,
         start: true,
         init: None,
-        socket: false,
+        socket: None,
         password: Password::Random,
         settings: Vec::new(),
     };
     for (id, origin, spring, value) in flags {
         match id {
             Id::Root => install.root = root(&origin, &value)?,
-            Id::User => install.user = user(&origin, value)?,
+            Id::User => install.user = Some(user(&origin, value)?),
             Id::NoStart => install.start = false,
             Id::Init => install.init = Some(init(&origin, &value)?),
-            Id::Socket => install.socket = true,
+            Id::Socket => install.socket = Some(true),
+            Id::NoSocket => install.socket = Some(false),
             Id::PasswordFile => install.password = Password::File(PathBuf::from(value)),
             Id::DefaultPassword => install.password = Password::Default,
-            Id::Listen if spring => install.settings.push((id, format!(":{value}"))),
-            _ => install.settings.push((id, value)),
+            _ => install.settings.push((id, origin, spring, value)),
+        }
+    }
+    for (id, origin, _, value) in &mut install.settings {
+        if options::entry(*id).kind == Kind::File && !value.is_empty() {
+            *value = absolute(&install.root, origin, value)?;
         }
     }
     Ok(install)
+}
+
+/// The path of a file as the service takes it, which starts in `/`; that of an image is in the image.
+fn absolute(root: &Path, origin: &Origin, value: &str) -> Result<String, ConfigError> {
+    let here = match root == Path::new("/") {
+        true => std::path::absolute(value),
+        false => Ok(Path::new("/").join(value)),
+    };
+    match here.map(|path| path.into_os_string().into_string()) {
+        Ok(Ok(path)) => Ok(path),
+        _ => Err(wrong(origin, "say where the file is from / on".to_owned())),
+    }
+}
+
+/// What the Python agent was told by the words of its command line, which stand at `at`: its options are ours as well.
+pub fn old_words(at: &str, words: Vec<OsString>) -> Result<Flags, ConfigError> {
+    let CommandLine::Run(Command::Daemon, _, mut flags) = arguments::parse(&words)? else {
+        return Err(ConfigError::Usage("no command of a service".to_owned()));
+    };
+    for (_, origin, ..) in &mut flags {
+        *origin = Origin::Flag(format!("{at}: {origin}"));
+    }
+    Ok(flags)
 }
 
 /// What `uninstall` is told by its flags.
@@ -205,39 +251,44 @@ pub fn uninstall(flags: &Flags) -> Result<Uninstall, ConfigError> {
     Ok(uninstall)
 }
 
-fn wrong<T>(origin: &Origin, problem: impl Into<String>) -> Result<T, ConfigError> {
-    Err(ConfigError::Value(origin.clone(), problem.into()))
+fn wrong(origin: &Origin, problem: String) -> ConfigError {
+    ConfigError::Value(origin.clone(), problem)
 }
 
 fn root(origin: &Origin, value: &str) -> Result<PathBuf, ConfigError> {
     match std::path::absolute(value) {
         Ok(root) if root.is_dir() => Ok(root),
-        _ => wrong(
+        _ => Err(wrong(
             origin,
             format!("`{}` is no directory", value.escape_debug()),
-        ),
+        )),
     }
 }
 
 /// A name that stands in units and scripts as it is.
 fn user(origin: &Origin, value: String) -> Result<String, ConfigError> {
-    let inside = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte);
     let first = value.bytes().next().unwrap_or_default();
     if value.len() > MAX_NAME
-        || !value.bytes().all(inside)
+        || !value.chars().all(in_name)
         || !(first.is_ascii_alphabetic() || first == b'_')
     {
-        return wrong(
-            origin,
-            format!("`{}` is no name of a user", value.escape_debug()),
-        );
+        let problem = format!("`{}` is no name of a user", value.escape_debug());
+        return Err(wrong(origin, problem));
     }
     Ok(value)
+}
+
+/// Whether a user's name may have it.
+pub fn in_name(character: char) -> bool {
+    character.is_ascii_alphanumeric() || "_-.".contains(character)
 }
 
 fn init(origin: &Origin, value: &str) -> Result<Init, ConfigError> {
     match Init::ALL.iter().find(|(name, _)| *name == value) {
         Some((_, init)) => Ok(*init),
-        None => wrong(origin, "neither systemd nor openrc nor procd nor runit"),
+        None => {
+            let problem = "neither systemd nor openrc nor procd nor runit";
+            Err(wrong(origin, problem.to_owned()))
+        }
     }
 }

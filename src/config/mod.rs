@@ -23,11 +23,11 @@ mod table;
 pub use arguments::{COMMANDS, every};
 pub use error::ConfigError;
 pub use help::help;
-pub use install::{Init, Install, Password, Uninstall};
+pub use install::{DEFAULT_USER, Flags, Init, Install, Password, Uninstall, in_name, old_words};
 pub use options::{GROUPS, Group, Id, Kind, OPTIONS, Opt};
 pub use place::{Master, proxy_address};
 pub use raw::Surroundings;
-pub use sample::{Old, Values, old, sample, try_out};
+pub use sample::{Draft, is_taken};
 
 use crate::auth::Users;
 use crate::docker::Endpoint;

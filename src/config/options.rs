@@ -56,6 +56,7 @@ pub enum Id {
     NoStart,
     Init,
     Socket,
+    NoSocket,
     PasswordFile,
     DefaultPassword,
     KeepConfig,

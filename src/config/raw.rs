@@ -110,13 +110,18 @@ impl RawConfig {
                 raw.read_ini(2 + place, path, None)?;
             }
         }
-        raw.settle_pair(Id::Secret, Id::SecretFile)?;
-        raw.settle_pair(Id::AdminPassword, Id::AdminPasswordFile)?;
+        raw.settle()?;
         Ok(raw)
     }
 
+    /// Each text that was given, to be changed, and of which option.
+    pub fn texts(&mut self) -> impl Iterator<Item = (&mut Id, &mut String)> {
+        let settings = self.settings.iter_mut();
+        settings.map(|(id, setting)| (id, &mut setting.value))
+    }
+
     /// Adds a text, unless a more specific place has given one. Levels are read in ascending order.
-    fn add(
+    pub fn add(
         &mut self,
         level: usize,
         id: Id,
@@ -192,19 +197,44 @@ impl RawConfig {
         path: &Path,
         named: Option<&Origin>,
     ) -> Result<(), ConfigError> {
-        let unreadable = |error: io::Error| match named {
-            Some(origin) => ConfigError::Unreadable(origin.clone(), path.to_path_buf(), error),
-            None => ConfigError::UnreadableIni(path.to_path_buf(), error),
+        let read = || {
+            let file = File::open(path)?;
+            let everyones = is_world_readable(&file);
+            Ok((everyones, read_bounded(file, MAX_INI_BYTES)?))
         };
-        let file = match File::open(path) {
-            Err(error) if named.is_none() && is_absent(&error) => return Ok(()),
-            opened => opened.map_err(unreadable)?,
+        let (everyones, bytes) = match (read(), named) {
+            (Ok(read), _) => read,
+            (Err(error), None) if is_absent(&error) => return Ok(()),
+            (Err(error), None) => {
+                return Err(ConfigError::UnreadableIni(path.to_path_buf(), error));
+            }
+            (Err(error), Some(origin)) => {
+                let path = path.to_path_buf();
+                return Err(ConfigError::Unreadable(origin.clone(), path, error));
+            }
         };
-        let everyones = is_world_readable(&file);
-        let bytes = read_bounded(file, MAX_INI_BYTES).map_err(unreadable)?;
+        self.add_ini(level, path, &bytes, everyones, None)?;
+        self.files.push(path.to_path_buf());
+        Ok(())
+    }
+
+    /// Adds the settings of the INI file at `path`, which has these `bytes` and may be readable by everyone.
+    /// A key that names no option goes to `unknown` with its value; it is an error where there is none.
+    pub fn add_ini(
+        &mut self,
+        level: usize,
+        path: &Path,
+        bytes: &[u8],
+        everyones: bool,
+        mut unknown: Option<&mut Vec<(String, String)>>,
+    ) -> Result<(), ConfigError> {
         let at = |line, problem| ConfigError::Ini(path.to_path_buf(), line, problem);
-        for entry in ini::parse(&bytes).map_err(|error| at(error.line, error.problem))? {
+        for entry in ini::parse(bytes).map_err(|error| at(error.line, error.problem))? {
             let Some((option, spring)) = options::by_ini_key(&entry.key) else {
+                if let Some(unknown) = &mut unknown {
+                    unknown.push((entry.key, entry.value));
+                    continue;
+                }
                 let problem = format!("unknown key `{}`", entry.key.escape_debug());
                 return Err(at(entry.line, problem));
             };
@@ -222,11 +252,16 @@ impl RawConfig {
             };
             self.add(level, option.id, origin, spring, entry.value)?;
         }
-        self.files.push(path.to_path_buf());
         Ok(())
     }
 
-    /// Of a value and the file that may hold it, the one from the more specific place counts.
+    /// Of a value and the file that may hold it, both given, one counts.
+    pub fn settle(&mut self) -> Result<(), ConfigError> {
+        self.settle_pair(Id::Secret, Id::SecretFile)?;
+        self.settle_pair(Id::AdminPassword, Id::AdminPasswordFile)
+    }
+
+    /// The one from the more specific place.
     fn settle_pair(&mut self, value: Id, file: Id) -> Result<(), ConfigError> {
         let (Some(one), Some(other)) = (self.get(value), self.get(file)) else {
             return Ok(());
@@ -240,7 +275,8 @@ impl RawConfig {
         Ok(())
     }
 
-    fn remove(&mut self, id: Id) {
+    /// Forgets what was given.
+    pub fn remove(&mut self, id: Id) {
         self.settings.retain(|(given, _)| *given != id);
     }
 }

@@ -1,11 +1,13 @@
 //! The configuration that `install` writes, made from the table of options; and how it understands the
 //! one that is there, its own or an old agent's.
 
+use super::install::Flags;
 use super::options::{self, GROUPS, Id, Kind, OPTIONS};
-use super::{Command, Config, ConfigError, Request, Surroundings, ini};
-use std::ffi::OsString;
+use super::raw::{Origin, RawConfig};
+use super::{Command, Config, ConfigError, resolve};
+use crate::auth::DEFAULT_PASSWORD_HASH;
 use std::fmt::Write;
-use std::path::PathBuf;
+use std::path::Path;
 
 /// How wide its comments are.
 const WIDTH: usize = 100;
@@ -15,92 +17,138 @@ const HEAD: &str = "\
 #
 # What stands behind a # has its default. `haven-agent check` tries all of it. Users, policies,
 # certificates and log_level are read again by a reload of the service; the rest needs a restart.
-
-[main]
 ";
+/// Before the name of an old agent's file whose settings it has.
+const TAKEN: &str = "# Taken from ";
 
-/// Settings as texts.
-pub type Values = Vec<(Id, String)>;
-
-/// A configuration that is there.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct Old {
-    /// What is understood of it.
-    pub values: Values,
-    /// Keys that name no option, with their values, which may be secrets.
-    pub unknown: Vec<(String, String)>,
+/// Whether the configuration `text` has the settings of an old agent's file.
+pub fn is_taken(text: &str, path: &str) -> bool {
+    text.lines()
+        .any(|line| line.strip_prefix(TAKEN) == Some(path))
 }
 
-/// Understands the text of a configuration.
-///
-/// # Errors
-/// The line, and what is wrong there.
-pub fn old(text: &[u8]) -> Result<Old, (usize, String)> {
-    let mut old = Old::default();
-    for entry in ini::parse(text).map_err(|error| (error.line, error.problem))? {
-        match options::by_ini_key(&entry.key) {
-            Some((option, true)) if option.id == Id::Listen => {
-                old.values.push((option.id, format!(":{}", entry.value)));
+/// A configuration in the making: the settings of several places, of which the one that was added first counts.
+#[derive(Clone, Default)]
+pub struct Draft {
+    raw: RawConfig,
+    /// How many places were added.
+    places: usize,
+    /// An old agent's keys that name no option, with their values, which may be secrets.
+    unknown: Vec<(String, String)>,
+    /// The old agent's files.
+    taken: Vec<String>,
+}
+
+impl Draft {
+    /// Adds the settings of a command line.
+    ///
+    /// # Errors
+    /// Two of them contradict each other.
+    pub fn add(&mut self, settings: Flags) -> Result<(), ConfigError> {
+        for (id, origin, spring, value) in settings {
+            self.raw.add(self.places, id, origin, spring, value)?;
+        }
+        self.places += 1;
+        self.raw.settle()
+    }
+
+    /// Adds those of the INI file at `path`, which is the agent's own, or an `old` agent's.
+    ///
+    /// # Errors
+    /// The line, and what is wrong there.
+    pub fn add_ini(&mut self, path: &str, text: &[u8], old: bool) -> Result<(), ConfigError> {
+        let unknown = old.then_some(&mut self.unknown);
+        let place = self.places;
+        self.raw
+            .add_ini(place, Path::new(path), text, false, unknown)?;
+        self.places += 1;
+        self.raw.settle()
+    }
+
+    /// Sets `admin`'s password by its hash, whatever was said of it.
+    pub fn set_password(&mut self, hash: String) {
+        self.raw.remove(Id::AdminPasswordFile);
+        self.raw.remove(Id::AdminPassword);
+        let origin = Origin::Flag("the new password".to_owned());
+        // Nothing is there that it could contradict.
+        let _ = self.raw.add(0, Id::AdminPassword, origin, false, hash);
+    }
+
+    /// Has the configuration say that it has an old agent's file in it.
+    pub fn take(&mut self, path: &str) {
+        self.taken.push(path.to_owned());
+    }
+
+    /// What is said of `id`, if anything.
+    pub fn get(&self, id: Id) -> Option<&str> {
+        self.raw.get(id).map(|setting| setting.value.as_str())
+    }
+
+    /// What the settings come to. Unless `files` are there to be read, what is in them is taken for good.
+    ///
+    /// # Errors
+    /// What of them is wrong, and where it stands.
+    pub fn config(&self, files: bool) -> Result<Config, ConfigError> {
+        let mut raw = self.raw.clone();
+        if !files {
+            forget_files(&mut raw);
+        }
+        resolve::config(Command::Check, raw, false)
+    }
+
+    /// The commented configuration.
+    pub fn text(&self) -> String {
+        let mut text = HEAD.to_owned();
+        // Writing to a string cannot fail.
+        for path in &self.taken {
+            let _ = writeln!(text, "{TAKEN}{path}");
+        }
+        text.push_str("\n[main]\n");
+        for (group, title) in GROUPS {
+            let mut options = OPTIONS
+                .iter()
+                .filter(|option| option.group == group && option.id != Id::Config)
+                .peekable();
+            if options.peek().is_some() {
+                let _ = write!(text, "\n# ---- {title}\n");
             }
-            Some((option, _)) => old.values.push((option.id, entry.value)),
-            None => old.unknown.push((entry.key, entry.value)),
+            for option in options {
+                text.push('\n');
+                comment(&mut text, option.help);
+                let _ = match self.raw.get(option.id) {
+                    Some(given) => writeln!(text, "{} = {}", option.key, escaped(&given.value)),
+                    None if option.default.is_empty() => writeln!(text, "#{} =", option.key),
+                    None => writeln!(text, "#{} = {}", option.key, option.default),
+                };
+            }
         }
-    }
-    Ok(old)
-}
-
-/// What settings come to; those that name files are left out unless `files` are there to be read.
-///
-/// # Errors
-/// What of them is wrong.
-pub fn try_out(values: &Values, files: bool) -> Result<Config, ConfigError> {
-    let named = |id: &Id| options::entry(*id).kind == Kind::File;
-    let values = values.iter().filter(|(id, _)| files || !named(id));
-    let flags = values.map(|(id, value)| format!("--{}={value}", options::entry(*id).flag()));
-    let arguments = std::iter::once("check".to_owned()).chain(flags);
-    let request = super::read(&Surroundings {
-        arguments: arguments.map(OsString::from).collect(),
-        variables: Vec::new(),
-        directory: PathBuf::from("/"),
-        // Where no configuration is.
-        etc: PathBuf::from("/proc/self/fdinfo"),
-        pid1: false,
-    })?;
-    match request {
-        Request::Run(config) if config.command == Command::Check => Ok(*config),
-        _ => Err(ConfigError::Usage("settings ask for a command".to_owned())),
+        if !self.unknown.is_empty() {
+            text.push_str("\n# ---- of the old agent's configuration, not understood\n");
+        }
+        for (key, value) in &self.unknown {
+            let _ = writeln!(text, "#{key} = {}", escaped(value).replace('\n', "\n#"));
+        }
+        text
     }
 }
 
-/// A commented configuration with these settings, and these keys as a comment.
-pub fn sample(values: &Values, unknown: &[(String, String)]) -> String {
-    let mut text = HEAD.to_owned();
-    for (group, title) in GROUPS {
-        let mut options = OPTIONS
-            .iter()
-            .filter(|option| option.group == group && option.id != Id::Config)
-            .peekable();
-        if options.peek().is_some() {
-            // Writing to a string cannot fail.
-            let _ = write!(text, "\n# ---- {title}\n");
-        }
-        for option in options {
-            text.push('\n');
-            comment(&mut text, option.help);
-            let _ = match values.iter().find(|(id, _)| *id == option.id) {
-                Some((_, value)) => writeln!(text, "{} = {}", option.key, escaped(value)),
-                None if option.default.is_empty() => writeln!(text, "#{} =", option.key),
-                None => writeln!(text, "#{} = {}", option.key, option.default),
-            };
+/// Has what no file of an image can be asked for be something that is good. That a setting is there counts still:
+/// others need it, and it may switch the proxy on.
+fn forget_files(raw: &mut RawConfig) {
+    let policies = raw.get(Id::Policies).is_some();
+    for (id, text) in raw.texts().filter(|(_, text)| !text.is_empty()) {
+        match *id {
+            Id::AdminPasswordFile | Id::Users => {
+                *id = Id::AdminPassword;
+                DEFAULT_PASSWORD_HASH.clone_into(text);
+            }
+            Id::SecretFile | Id::Policies => text.clear(),
+            Id::Policy if policies => text.clear(),
+            Id::RootPath => "/".clone_into(text),
+            other if options::entry(other).kind == Kind::File => "/dev/null".clone_into(text),
+            _ => {}
         }
     }
-    if !unknown.is_empty() {
-        text.push_str("\n# ---- of the old agent's configuration, not understood\n");
-    }
-    for (key, value) in unknown {
-        let _ = writeln!(text, "#{key} = {}", escaped(value).replace('\n', "\n#"));
-    }
-    text
 }
 
 fn comment(text: &mut String, help: &str) {
@@ -127,34 +175,46 @@ fn escaped(value: &str) -> String {
 mod tests {
     use super::*;
 
+    fn flag(id: Id, value: &str) -> (Id, Origin, bool, String) {
+        let name = format!("--{}", options::entry(id).flag());
+        (id, Origin::Flag(name), false, value.to_owned())
+    }
+
+    fn draft(settings: &[(Id, &str)]) -> Draft {
+        let mut draft = Draft::default();
+        let settings = settings.iter().map(|(id, value)| flag(*id, value));
+        draft.add(settings.collect()).unwrap();
+        draft
+    }
+
     #[test]
     fn what_is_written_is_read_back() {
-        let values = vec![
-            (Id::Master, "10.0.0.3:8761\n10.0.0.4:8761".to_owned()),
-            (Id::Secret, "100% = #1; [x]".to_owned()),
-            (
-                Id::AdminPassword,
-                crate::auth::DEFAULT_PASSWORD_HASH.to_owned(),
-            ),
+        let settings = [
+            (Id::Master, "10.0.0.3:8761\n10.0.0.4:8761"),
+            (Id::Secret, "100% = #1; [x]"),
+            (Id::AdminPassword, DEFAULT_PASSWORD_HASH),
         ];
-        let unknown = vec![("color".to_owned(), "a%b\n[main]".to_owned())];
-        let text = sample(&values, &unknown);
-        let mut read = old(text.as_bytes()).unwrap();
-        read.values.sort();
-        let mut expected = values.clone();
-        expected.sort();
-        assert_eq!(read.values, expected);
-        assert!(read.unknown.is_empty());
+        let mut written = draft(&settings);
+        written.unknown = vec![("color".to_owned(), "a%b\n[main]".to_owned())];
+        written.take("/etc/old.ini");
+        let text = written.text();
+        let mut read = Draft::default();
+        read.add_ini("/x", text.as_bytes(), true).unwrap();
+        for (id, expected) in settings {
+            assert_eq!(read.get(id), Some(expected));
+        }
+        assert!(read.unknown.is_empty() && read.get(Id::Docker).is_none());
+        assert!(is_taken(&text, "/etc/old.ini") && !is_taken(&text, "/etc/old"));
         assert!(
             text.lines().all(|line| line.chars().count() <= WIDTH),
             "{text}"
         );
-        assert!(try_out(&values, true).is_ok());
+        assert!(written.config(true).is_ok());
     }
 
     #[test]
     fn each_setting_is_there_with_a_default_that_is_good() {
-        let text = sample(&Values::new(), &[]);
+        let text = Draft::default().text();
         let live: String = text
             .lines()
             .map(|line| match line.strip_prefix('#') {
@@ -163,28 +223,69 @@ mod tests {
                 None => line,
             })
             .fold(String::new(), |all, line| all + line + "\n");
-        let read = old(live.as_bytes()).unwrap();
-        let defaults = OPTIONS.iter().filter(|option| !option.default.is_empty());
-        assert_eq!(read.values.len(), defaults.count());
-        assert!(try_out(&read.values, true).is_ok());
+        let mut read = Draft::default();
+        read.add_ini("/x", live.as_bytes(), false).unwrap();
         for option in OPTIONS.iter().filter(|option| option.id != Id::Config) {
+            let default = Some(option.default).filter(|default| !default.is_empty());
+            assert_eq!(read.get(option.id), default);
             assert!(
                 text.contains(&format!("\n#{} =", option.key)),
                 "{}",
                 option.key
             );
         }
+        assert!(read.config(true).is_ok());
     }
 
     #[test]
-    fn an_old_agent_s_keys_are_told_apart() {
-        let read = old(b"[main]\nmaster: h:1\nserver.port = 9\ncolor = red\n").unwrap();
-        let values = vec![
-            (Id::Master, "h:1".to_owned()),
-            (Id::Listen, ":9".to_owned()),
-        ];
-        assert_eq!(read.values, values);
-        assert_eq!(read.unknown, [("color".to_owned(), "red".to_owned())]);
-        assert_eq!(old(b"[other]\n").unwrap_err().0, 1);
+    fn of_two_places_the_first_counts_and_an_old_agent_s_keys_are_told_apart() {
+        let mut draft = draft(&[(Id::SecretFile, "/s")]);
+        let first = b"[main]\nmaster: h:1\nserver.port = 9\ncolor = red\nsecret = old\n";
+        draft.add_ini("/a", first, true).unwrap();
+        draft
+            .add_ini("/b", b"[main]\nmaster = h:2\n", true)
+            .unwrap();
+        assert_eq!(draft.get(Id::Master), Some("h:1"));
+        assert_eq!(draft.get(Id::Listen), Some(":9"));
+        assert_eq!(draft.get(Id::Secret), None, "the file is given");
+        assert_eq!(draft.unknown, [("color".to_owned(), "red".to_owned())]);
+        let wrong = |text: &[u8], old| {
+            let error = Draft::default().add_ini("/a", text, old).unwrap_err();
+            error.to_string()
+        };
+        assert!(wrong(b"[main]\ncolor = red\n", false).starts_with("/a:2: unknown key `color`"));
+        assert!(wrong(b"[main]\nconfig = /b\n", true).starts_with("/a:2: "));
+        draft.add_ini("/c", b"[main]\ntimeout = x\n", true).unwrap();
+        let error = draft.config(false).unwrap_err().to_string();
+        assert!(error.starts_with("/c:2: timeout: "), "{error}");
+    }
+
+    #[test]
+    fn without_its_files_a_good_configuration_is_good_and_a_wrong_one_wrong() {
+        for good in [
+            &[(Id::ClientCa, "/no/ca"), (Id::ClientAuth, "optional")][..],
+            &[(Id::Policies, "/no/policies"), (Id::Policy, "admin:mine")],
+            &[(Id::TlsCert, "/no/cert"), (Id::TlsKey, "/no/key")],
+            &[(Id::SecretFile, "/no/secret"), (Id::RootPath, "/no/root")],
+        ] {
+            assert!(draft(good).config(true).is_err());
+            let config = draft(good).config(false).unwrap();
+            assert!(config.users.uses_default_password());
+        }
+        for wrong in [
+            &[(Id::TlsCert, "/no/cert")][..],
+            &[(Id::Policy, "admin:mine")],
+            &[(Id::ClientAuth, "optional")],
+        ] {
+            assert!(draft(wrong).config(false).is_err());
+        }
+        // On TCP these switch the proxy on, and admin has a password.
+        for id in [Id::AdminPasswordFile, Id::Users] {
+            let config = draft(&[(Id::Docker, "h:1"), (id, "/no/file")]).config(false);
+            let config = config.unwrap();
+            assert!(config.listen.is_some() && !config.users.uses_default_password());
+        }
+        let settings = vec![flag(Id::Secret, "x"), flag(Id::SecretFile, "/no")];
+        assert!(Draft::default().add(settings).is_err());
     }
 }

@@ -148,6 +148,7 @@ fn samples(option: &Opt, place: &Place) -> [String; 2] {
         | Id::NoStart
         | Id::Init
         | Id::Socket
+        | Id::NoSocket
         | Id::PasswordFile
         | Id::DefaultPassword
         | Id::KeepConfig => text("", ""),
@@ -873,4 +874,18 @@ fn a_policy_of_somebody_who_is_no_user_is_warned_of() {
         assert_eq!(config.warnings, [warning]);
         assert_eq!(policy_of(&config, "admin"), "read-only");
     }
+}
+
+#[test]
+fn the_files_that_install_is_told_of_are_named_from_the_root_on() {
+    let around = Place::new().around(&["install", "--secret-file", "here", "--ca", "/there"], &[]);
+    let Request::Install(install) = read(&around).unwrap() else {
+        panic!("no installation");
+    };
+    let here = std::env::current_dir().unwrap().join("here");
+    let values = install
+        .settings
+        .iter()
+        .map(|(.., value)| PathBuf::from(value));
+    assert_eq!(values.collect::<Vec<_>>(), [here, "/there".into()]);
 }

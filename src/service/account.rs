@@ -2,13 +2,26 @@
 
 use super::tree::Tree;
 use super::{Error, MARK, failed, step};
+use crate::sys::process;
 
 /// The group whose members may use Docker's socket.
 pub const DOCKER: &str = "docker";
+/// The users (passwd(5)): their names, their own groups' numbers, comments.
+const USERS: &str = "/etc/passwd";
+const USER_GROUP: usize = 3;
+const USER_COMMENT: usize = 4;
+/// The groups (group(5)): their names, numbers, and members besides those whose own group it is.
+const GROUPS: &str = "/etc/group";
+const GROUP_NUMBER: usize = 2;
+const GROUP_MEMBERS: usize = 3;
+/// In both.
+const NAME: usize = 0;
 
 /// A user as the system knows it.
 pub struct Account {
-    /// The number of its own group; none: it is made when the image is started.
+    /// Its name.
+    pub user: String,
+    /// The number of its own group; none: there is no such user yet.
     pub group: Option<u32>,
     /// The name of that group.
     pub group_name: String,
@@ -16,99 +29,125 @@ pub struct Account {
     pub docker: bool,
 }
 
-/// Finds the user, or makes it where commands can be run.
-///
-/// # Errors
-/// It cannot be made.
-pub fn prepare(tree: &Tree, user: &str) -> Result<Account, Error> {
-    let docker = group_named(tree, DOCKER)?.is_some();
-    if let Some(group) = find(tree, user)? {
-        return Ok(Account {
-            group_name: name_of_group(tree, group)?.unwrap_or_else(|| group.to_string()),
-            group: Some(group),
-            docker,
-        });
+impl Account {
+    /// Finds the user, who may be none yet.
+    ///
+    /// # Errors
+    /// The tables of users and groups cannot be read.
+    pub fn find(tree: &Tree, user: &str) -> Result<Account, Error> {
+        // There may be others than those of the file.
+        let number = field(tree, USERS, (NAME, user), USER_GROUP)?
+            .or_else(|| tree.run("id", &["-g", user]).ok())
+            .unwrap_or_default();
+        let number = number.trim();
+        let group = number.parse().ok();
+        let group_name = match group {
+            Some(_) => field(tree, GROUPS, (GROUP_NUMBER, number), NAME)?,
+            None => Some(user.to_owned()),
+        };
+        Ok(Account {
+            user: user.to_owned(),
+            group,
+            group_name: group_name.unwrap_or_else(|| number.to_owned()),
+            docker: has_group(tree, DOCKER)?,
+        })
     }
-    if tree.is_own() {
-        make(tree, user)?;
-        step(format_args!("user: {user}, made"));
+
+    /// Makes the user, where there is none and commands can be run.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    pub fn make(&mut self, tree: &Tree) -> Result<(), Error> {
+        if self.group.is_none() && tree.is_own() {
+            make(tree, &self.user)?;
+            step(format_args!("user: {}, made", self.user));
+            *self = Account::find(tree, &self.user)?;
+            if self.group.is_none() {
+                return failed(format!(
+                    "the user {} was made, and is not to be found in /etc/passwd",
+                    self.user
+                ));
+            }
+        }
+        Ok(())
     }
-    let group = find(tree, user)?;
-    if group.is_none() && tree.is_own() {
-        return failed(format!(
-            "the user {user} was made, and is not to be found in /etc/passwd"
-        ));
-    }
-    Ok(Account {
-        group,
-        group_name: user.to_owned(),
-        docker,
-    })
 }
 
-/// Removes the users that [`prepare`] has made, known by their comment.
+/// Whose a file of root's and this group's is, as it is told: an ordinary user, who makes an image, keeps it.
+pub fn owner(group: &str) -> String {
+    match process::effective_uid() {
+        0 => format!(" root:{group}"),
+        _ => String::new(),
+    }
+}
+
+/// Removes the users that [`Account::make`] has made, known by their comment.
 ///
 /// # Errors
 /// One cannot be removed.
 pub fn remove_made(tree: &Tree) -> Result<(), Error> {
-    for line in tree.read_text("/etc/passwd")?.lines() {
-        let fields: Vec<&str> = line.split(':').collect();
-        let (Some(user), Some(&comment)) = (fields.first(), fields.get(4)) else {
-            continue;
-        };
-        if comment != MARK {
+    for line in tree.read_text(USERS)?.lines() {
+        if line.split(':').nth(USER_COMMENT) != Some(MARK) {
             continue;
         }
+        let user = line.split(':').next().unwrap_or_default();
         if !tree.is_own() {
             step(format_args!(
                 "left: the user {user}, which no command can be run to remove"
             ));
             continue;
         }
-        let command = if tree.has_command("userdel") {
-            "userdel"
-        } else {
-            "deluser"
-        };
-        tree.run(command, &[user])?;
+        tree.run(either(tree, "userdel", "deluser"), &[user])?;
         // Where that leaves the user's own group behind.
-        if group_named(tree, user)?.is_some() {
-            let command = if tree.has_command("groupdel") {
-                "groupdel"
-            } else {
-                "delgroup"
-            };
-            tree.run(command, &[user])?;
+        if has_group(tree, user)? {
+            tree.run(either(tree, "groupdel", "delgroup"), &[user])?;
         }
         step(format_args!("removed: the user {user}"));
     }
     Ok(())
 }
 
-/// Lets the user use Docker's socket, where the service's file cannot say so.
+/// Lets the user use Docker's socket, where the service's file cannot say so; says whether it could not yet.
 ///
 /// # Errors
-/// It cannot.
-pub fn join_docker(tree: &Tree, user: &str) -> Result<(), Error> {
-    let member = |line: &str| {
-        let members = line.rsplit(':').next().unwrap_or_default();
-        members.split(',').any(|member| member == user)
-    };
-    let groups = tree.read_text("/etc/group")?;
-    let line = groups.lines().find(|line| named(line, DOCKER));
-    if user == "root" || line.is_none_or(member) {
-        return Ok(());
+/// It cannot be made a member of the group.
+pub fn join_docker(tree: &Tree, user: &str) -> Result<bool, Error> {
+    let is_member = |members: String| members.split(',').any(|member| member == user);
+    let members = field(tree, GROUPS, (NAME, DOCKER), GROUP_MEMBERS)?;
+    if user == "root" || members.is_none_or(is_member) {
+        return Ok(false);
     }
     if !tree.is_own() {
         step(format_args!(
             "to be done in the image: add {user} to the group {DOCKER}"
         ));
-    } else if tree.has_command("usermod") {
-        tree.run("usermod", &["-a", "-G", DOCKER, user])?;
-    } else {
-        tree.run("addgroup", &[user, DOCKER])?;
+        return Ok(false);
     }
-    Ok(())
+    if tree.has_command("usermod") {
+        tree.act("usermod", &["-a", "-G", DOCKER, user])?;
+    } else {
+        tree.act("addgroup", &[user, DOCKER])?;
+    }
+    Ok(true)
+}
+
+/// Undoes [`join_docker`].
+pub fn leave_docker(tree: &Tree, user: &str) {
+    if tree.has_command("gpasswd") {
+        tree.attempt("gpasswd", &["-d", user, DOCKER]);
+    } else {
+        // BusyBox's: of the group, not the group.
+        tree.attempt("delgroup", &[user, DOCKER]);
+    }
+}
+
+/// The command of shadow's, or else BusyBox's.
+fn either(tree: &Tree, shadow: &'static str, busybox: &'static str) -> &'static str {
+    if tree.has_command(shadow) {
+        shadow
+    } else {
+        busybox
+    }
 }
 
 fn make(tree: &Tree, user: &str) -> Result<(), Error> {
@@ -117,7 +156,7 @@ fn make(tree: &Tree, user: &str) -> Result<(), Error> {
         .into_iter()
         .find(|shell| tree.has(shell))
         .unwrap_or("/bin/false");
-    let has_group = group_named(tree, user)?.is_some();
+    let has_group = has_group(tree, user)?;
     if tree.has_command("useradd") {
         let group: &[&str] = if has_group {
             &["--gid", user]
@@ -167,39 +206,22 @@ fn make(tree: &Tree, user: &str) -> Result<(), Error> {
     Ok(())
 }
 
-/// The number of the user's group, by the files and, in this system, by whatever else knows users.
-fn find(tree: &Tree, user: &str) -> Result<Option<u32>, Error> {
-    let users = tree.read_text("/etc/passwd")?;
-    let line = users.lines().find(|line| named(line, user));
-    if let Some(group) = line.and_then(|line| line.split(':').nth(3)) {
-        return Ok(group.parse().ok());
-    }
-    if !tree.has_command("id") {
-        return Ok(None);
-    }
-    let asked = tree.run("id", &["-g", user]);
-    Ok(asked.ok().and_then(|said| said.trim().parse().ok()))
+fn has_group(tree: &Tree, name: &str) -> Result<bool, Error> {
+    Ok(field(tree, GROUPS, (NAME, name), NAME)?.is_some())
 }
 
-fn group_named(tree: &Tree, name: &str) -> Result<Option<String>, Error> {
-    let groups = tree.read_text("/etc/group")?;
-    Ok(groups
+/// Of the line of a table that has a field of this place and text, the field at `wanted`.
+fn field(
+    tree: &Tree,
+    table: &str,
+    (place, text): (usize, &str),
+    wanted: usize,
+) -> Result<Option<String>, Error> {
+    let lines = tree.read_text(table)?;
+    let line = lines
         .lines()
-        .find(|line| named(line, name))
+        .find(|line| line.split(':').nth(place) == Some(text));
+    Ok(line
+        .and_then(|line| line.split(':').nth(wanted))
         .map(str::to_owned))
-}
-
-fn name_of_group(tree: &Tree, number: u32) -> Result<Option<String>, Error> {
-    let number = number.to_string();
-    let groups = tree.read_text("/etc/group")?;
-    let mut lines = groups.lines().map(|line| line.split(':'));
-    Ok(lines.find_map(|mut fields| {
-        let name = fields.next()?;
-        (fields.nth(1)? == number).then(|| name.to_owned())
-    }))
-}
-
-/// Whether a line of one of the two files is about `name`.
-fn named(line: &str, name: &str) -> bool {
-    line.split(':').next() == Some(name)
 }

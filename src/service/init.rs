@@ -1,339 +1,376 @@
-//! Who starts services: the files that tell of the agent, and the commands that take them into use.
+//! Who starts services: by what each is known, and the files that tell it of the agent.
 
 use super::account::{self, Account, DOCKER};
 use super::tree::Tree;
-use super::{Error, NAME, failed, step};
-use crate::config::Init;
+use super::{CONFIG, Error, NAME, failed, step};
+use crate::config::{Init, in_name};
 use std::net::SocketAddr;
 
 /// The unit.
 pub const UNIT: &str = "/etc/systemd/system/haven-agent.service";
 /// Its port, where systemd keeps that.
 pub const SOCKET: &str = "/etc/systemd/system/haven-agent.socket";
-const UNIT_NAME: &str = "haven-agent.service";
-const SOCKET_NAME: &str = "haven-agent.socket";
+/// OpenRC's and procd's.
+pub const SCRIPT: &str = "/etc/init.d/haven-agent";
+/// runit's directory of the service.
+pub const RUNIT: &str = "/etc/sv/haven-agent";
+const RUNIT_RUN: &str = "/etc/sv/haven-agent/run";
+const RUNIT_LOG: &str = "/etc/sv/haven-agent/log/run";
 /// The user of an image, and its configuration's group, made when the image is started
 /// (sysusers.d(5), tmpfiles.d(5)).
 const SYSUSERS: &str = "/etc/sysusers.d/haven-agent.conf";
 const TMPFILES: &str = "/etc/tmpfiles.d/haven-agent.conf";
-const SCRIPT: &str = "/etc/init.d/haven-agent";
-const RUNIT: &str = "/etc/sv/haven-agent";
-const RUNIT_RUN: &str = "/etc/sv/haven-agent/run";
-const RUNIT_LOG: &str = "/etc/sv/haven-agent/log/run";
 const OPENRC_LOG: &str = "/var/log/haven-agent.log";
 
-/// Every file that `install` may have made for whom ever.
-pub const FILES: [&str; 5] = [UNIT, SOCKET, SYSUSERS, TMPFILES, SCRIPT];
-/// Links by which the service is enabled.
-pub const LINKS: [&str; 8] = [
-    "/etc/systemd/system/multi-user.target.wants/haven-agent.service",
-    "/etc/systemd/system/sockets.target.wants/haven-agent.socket",
-    "/etc/runlevels/default/haven-agent",
-    "/etc/rc.d/S99haven-agent",
-    "/etc/rc.d/K10haven-agent",
-    "/var/service/haven-agent",
-    "/etc/service/haven-agent",
-    "/service/haven-agent",
-];
-/// Where runit looks for what it runs: Void, Debian, others.
-const RUNIT_SERVICES: [&str; 3] = ["/var/service", "/etc/service", "/service"];
+/// A file with the text that it is made of, and its mode.
+type File = (&'static str, &'static str, u32);
 
-/// By what each is known: where it runs, and where it is to run.
-const SIGNS: [(Init, &[&str]); 4] = [
-    (Init::Systemd, &["/run/systemd/system"]),
-    (Init::Procd, &["/sbin/procd"]),
-    (Init::OpenRc, &["/sbin/openrc-run", "/usr/sbin/openrc-run"]),
-    (
-        Init::Runit,
-        &["/etc/runit", "/usr/bin/runsvdir", "/bin/runsvdir"],
-    ),
+/// Who starts services.
+pub struct Starter {
+    /// By name.
+    pub init: Init,
+    /// By what it is known: where it runs, or is to run.
+    signs: &'static [&'static str],
+    /// A command of its own, without which it cannot be told of the agent.
+    command: &'static str,
+    /// What `install` may write. The first makes a service of the agent.
+    files: &'static [File],
+}
+
+/// In the order in which they are looked for.
+pub static STARTERS: [Starter; 4] = [
+    Starter {
+        init: Init::Systemd,
+        signs: &["/run/systemd/system"],
+        command: "systemctl",
+        files: &[
+            (UNIT, include_str!("unit.service"), 0o644),
+            (SOCKET, include_str!("unit.socket"), 0o644),
+            (SYSUSERS, include_str!("sysusers.conf"), 0o644),
+            (TMPFILES, include_str!("tmpfiles.conf"), 0o644),
+        ],
+    },
+    Starter {
+        init: Init::Procd,
+        signs: &["/sbin/procd"],
+        command: "procd",
+        files: &[(SCRIPT, include_str!("procd.sh"), 0o755)],
+    },
+    Starter {
+        init: Init::OpenRc,
+        signs: &["/sbin/openrc-run", "/usr/sbin/openrc-run"],
+        command: "rc-update",
+        files: &[(SCRIPT, include_str!("openrc.sh"), 0o755)],
+    },
+    Starter {
+        init: Init::Runit,
+        signs: &["/etc/runit", "/usr/bin/runsvdir", "/bin/runsvdir"],
+        command: "runsvdir",
+        files: &[
+            (RUNIT_RUN, include_str!("runit.sh"), 0o755),
+            (RUNIT_LOG, include_str!("runit-log.sh"), 0o755),
+        ],
+    },
 ];
+/// Where systemd is, though it does not run.
 const SYSTEMD: [&str; 2] = ["/lib/systemd/systemd", "/usr/lib/systemd/systemd"];
+
+/// Links by which the service is enabled, each with the file that is enabled.
+pub const LINKS: [(&str, &str); 8] = [
+    (
+        "/etc/systemd/system/multi-user.target.wants/haven-agent.service",
+        UNIT,
+    ),
+    (
+        "/etc/systemd/system/sockets.target.wants/haven-agent.socket",
+        SOCKET,
+    ),
+    ("/etc/runlevels/default/haven-agent", SCRIPT),
+    ("/etc/rc.d/S99haven-agent", SCRIPT),
+    ("/etc/rc.d/K10haven-agent", SCRIPT),
+    ("/var/service/haven-agent", RUNIT_RUN),
+    ("/etc/service/haven-agent", RUNIT_RUN),
+    ("/service/haven-agent", RUNIT_RUN),
+];
 
 /// The first systemd with `Type=notify-reload`.
 const NOTIFY_RELOAD: u32 = 253;
+/// The first that knows `@system-service`, without which the unit's filter lets nothing through.
+const OLDEST_SYSTEMD: u32 = 239;
+/// In a service's file: that `install` made the user a member of Docker's group.
+const JOINED: &str = "# Its user was added to the group docker, which uninstall takes back.\n";
 
-/// Who starts services in this system.
-///
-/// # Errors
-/// Nobody that is known.
-pub fn detect(tree: &Tree) -> Result<Init, Error> {
-    let found = SIGNS
-        .iter()
-        .find(|(_, signs)| signs.iter().any(|sign| tree.has(sign)));
-    match found {
-        Some((init, _)) => Ok(*init),
-        None if SYSTEMD.iter().any(|systemd| tree.has(systemd)) => Ok(Init::Systemd),
-        None => failed(
-            "who starts services here? say it by --init systemd, openrc, procd or runit".to_owned(),
-        ),
+impl Starter {
+    /// The entry of `init`.
+    pub fn of(init: Init) -> &'static Starter {
+        // Each has one; the first is never taken.
+        STARTERS
+            .iter()
+            .find(|starter| starter.init == init)
+            .unwrap_or(&STARTERS[0])
+    }
+
+    /// Who starts services in this system.
+    ///
+    /// # Errors
+    /// Nobody that is known.
+    pub fn detect(tree: &Tree) -> Result<&'static Starter, Error> {
+        match STARTERS.iter().find(|starter| starter.is_here(tree)) {
+            Some(starter) => Ok(starter),
+            None if SYSTEMD.iter().any(|systemd| tree.has(systemd)) => {
+                Ok(Starter::of(Init::Systemd))
+            }
+            None => failed(
+                "who starts services here? say it by --init systemd, openrc, procd or runit"
+                    .to_owned(),
+            ),
+        }
+    }
+
+    /// Whether it starts services in this system.
+    pub fn is_here(&self, tree: &Tree) -> bool {
+        self.signs.iter().any(|sign| tree.has(sign))
+    }
+
+    /// Whether `install` has made a service of the agent for it.
+    pub fn has_service(&self, tree: &Tree) -> bool {
+        let service = self.files.first();
+        service.is_some_and(|(path, ..)| tree.is_marked(path))
+    }
+
+    /// Removes what `install` may have written for it, the service last: as long as that is there, the rest is known to be
+    /// ours.
+    ///
+    /// # Errors
+    /// A file cannot be removed.
+    pub fn remove(&self, tree: &Tree) -> Result<(), Error> {
+        let mut files = self.files.iter().rev();
+        files.try_for_each(|(path, ..)| remove(tree, path))
     }
 }
 
-/// What the service's files depend on.
-pub struct Service<'a> {
+/// A service that `install` has made.
+pub struct Installed {
+    /// Who starts it.
+    pub starter: &'static Starter,
     /// Whom it runs as.
-    pub user: &'a str,
-    /// The same as the system knows it.
-    pub account: &'a Account,
+    pub user: String,
+    /// Whether that user was made a member of Docker's group for it.
+    pub joined: bool,
+}
+
+/// Those that are there: more than one where `install` was told of another [`Init`] since.
+///
+/// # Errors
+/// A file cannot be read.
+pub fn installed(tree: &Tree) -> Result<Vec<Installed>, Error> {
+    let mut all = Vec::new();
+    for starter in &STARTERS {
+        let Some((path, template, _)) = starter.files.first() else {
+            continue;
+        };
+        let text = tree.read_text(path)?;
+        if let Some(user) = user_of(&text, template)
+            && tree.is_marked(path)
+        {
+            all.push(Installed {
+                starter,
+                user: user.to_owned(),
+                joined: text.contains(JOINED),
+            });
+        }
+    }
+    Ok(all)
+}
+
+/// The user in a service's file, which stands where the template has it.
+fn user_of<'a>(text: &'a str, template: &str) -> Option<&'a str> {
+    let (before, _) = template.split_once("@USER@")?;
+    let (_, before) = before.rsplit_once('\n')?;
+    let behind = text.lines().find_map(|line| line.strip_prefix(before))?;
+    let user = behind.split(|character| !in_name(character)).next()?;
+    (!user.is_empty()).then_some(user)
+}
+
+/// What the service is to be.
+pub struct Service {
+    /// Who starts it.
+    pub starter: &'static Starter,
+    /// Whom it runs as.
+    pub account: Account,
+    /// Whether that user was made a member of Docker's group for it before.
+    pub joined: bool,
     /// Where systemd opens the port, if it does.
     pub listen: Option<SocketAddr>,
 }
 
-/// Writes the files; says whether any was not there or another.
-///
-/// # Errors
-/// One cannot be written.
-pub fn write(tree: &Tree, init: Init, service: &Service<'_>) -> Result<bool, Error> {
-    let (user, group) = (service.user, service.account.group_name.as_str());
-    let mut changed = false;
-    for (path, template, mode) in files(tree, init, service) {
-        let text = template.replace("@USER@", user).replace("@GROUP@", group);
-        let written = tree.write(path, text.as_bytes(), mode, 0)?;
-        let how = if written {
-            "written"
-        } else {
-            "as it should be"
-        };
-        step(format_args!("service: {path}, {how}"));
-        changed |= written;
-    }
-    if matches!(init, Init::OpenRc | Init::Procd) {
-        account::join_docker(tree, user)?;
-    }
-    if !service.account.docker && user != "root" {
-        step(format_args!(
-            "to be done: there is no group {DOCKER}; the agent needs the right to use Docker's socket \
-             (install it again once Docker is there)"
-        ));
-    }
-    Ok(changed)
+/// What is no longer as it was.
+#[derive(Clone, Copy, Default)]
+pub struct Changed {
+    /// Anything that a running agent does not know of.
+    pub any: bool,
+    /// Where systemd opens the port.
+    pub socket: bool,
 }
 
-/// Each file with its template and its mode.
-fn files(tree: &Tree, init: Init, service: &Service<'_>) -> Vec<(&'static str, String, u32)> {
-    let account = service.account;
-    match init {
-        Init::Systemd => {
-            let mut files = vec![(UNIT, unit(version(tree), account.docker), 0o644)];
-            files.extend(service.listen.map(|listen| (SOCKET, socket(listen), 0o644)));
-            if account.group.is_none() {
-                files.push((SYSUSERS, include_str!("sysusers.conf").to_owned(), 0o644));
-                files.push((TMPFILES, include_str!("tmpfiles.conf").to_owned(), 0o644));
-            }
-            files
+impl Service {
+    /// Refuses to write what nobody would start, and over what somebody else has made, but for the one file that
+    /// `makes_room`.
+    ///
+    /// # Errors
+    /// Who is to start it is not here, or too old; such a file is.
+    pub fn check(&self, tree: &Tree, makes_room: Option<&str>) -> Result<(), Error> {
+        let command = self.starter.command;
+        if tree.is_own() && !tree.has_command(command) {
+            return failed(format!(
+                "there is no {command} here; nothing was done: say by --init who starts services"
+            ));
         }
-        Init::OpenRc => vec![(SCRIPT, include_str!("openrc.sh").to_owned(), 0o755)],
-        Init::Procd => vec![(SCRIPT, include_str!("procd.sh").to_owned(), 0o755)],
-        Init::Runit => {
-            let groups = if account.docker {
-                "@GROUP@:docker"
+        let version = version(tree);
+        if self.starter.init == Init::Systemd && (1..OLDEST_SYSTEMD).contains(&version) {
+            return failed(format!(
+                "systemd {version} is too old for the unit, which needs {OLDEST_SYSTEMD}; nothing was done: write one by hand"
+            ));
+        }
+        let mut files = self.files(tree);
+        match files.find(|(path, ..)| makes_room != Some(path) && tree.is_foreign(path)) {
+            Some((path, ..)) => failed(format!(
+                "{path} is there, and install did not write it; nothing was done: remove it or, if it is masked, unmask it \
+                 (systemctl unmask {NAME})"
+            )),
+            None => Ok(()),
+        }
+    }
+
+    /// Writes the files; says what of them was not there or another.
+    ///
+    /// # Errors
+    /// One cannot be written.
+    pub fn write(&self, tree: &Tree) -> Result<Changed, Error> {
+        let account = &self.account;
+        let (user, group) = (&*account.user, &*account.group_name);
+        let joined = self.is_by_membership() && (account::join_docker(tree, user)? || self.joined);
+        let listen = self.listen.map(|listen| listen.to_string());
+        let listen = listen.unwrap_or_default();
+        let words = self.words(version(tree), joined, &listen);
+        let mut changed = Changed::default();
+        for (path, template, mode) in self.files(tree) {
+            let text = filled(template, &words);
+            let written = tree.write(path, text.as_bytes(), *mode, 0)?;
+            let how = if written {
+                "written"
             } else {
-                "@GROUP@"
+                "as it should be"
             };
-            let run = include_str!("runit.sh").replace("@GROUPS@", groups);
-            let log = include_str!("runit-log.sh").to_owned();
-            vec![(RUNIT_RUN, run, 0o755), (RUNIT_LOG, log, 0o755)]
+            step(format_args!("service: {path}, {how}"));
+            changed.any |= written;
+            changed.socket |= written && *path == SOCKET;
         }
+        if !account.docker && user != "root" {
+            step(format_args!(
+                "to be done: there is no group {DOCKER}; the agent needs the right to use Docker's socket \
+                 (install it again once Docker is there)"
+            ));
+        }
+        if account.group.is_none() && self.starter.init != Init::Systemd {
+            step(format_args!(
+                "to be done in the image: make the system user {user}, and the configuration its group's \
+                 (chgrp {group} {CONFIG})"
+            ));
+        }
+        Ok(changed)
+    }
+
+    /// Whether the user may use Docker's socket as a member of its group alone; else the service's file says it.
+    pub fn is_by_membership(&self) -> bool {
+        matches!(self.starter.init, Init::OpenRc | Init::Procd)
+    }
+
+    /// What it consists of.
+    fn files(&self, tree: &Tree) -> impl Iterator<Item = &'static File> {
+        let socket = self.listen.is_some();
+        let user = self.account.group.is_none() && !tree.is_own();
+        self.starter
+            .files
+            .iter()
+            .filter(move |(path, ..)| match *path {
+                SOCKET => socket,
+                SYSUSERS | TMPFILES => user,
+                _ => true,
+            })
+    }
+
+    /// What the words between `@` of the texts mean. `version`: systemd's.
+    fn words<'a>(&'a self, version: u32, joined: bool, listen: &'a str) -> [(&'a str, &'a str); 7] {
+        let account = &self.account;
+        let kind = if version >= NOTIFY_RELOAD {
+            "Type=notify-reload"
+        } else {
+            "Type=notify\nExecReload=/bin/kill -HUP $MAINPID"
+        };
+        // A group that is not there would keep the service from starting.
+        let (supplementary, groups) = if account.docker {
+            ("SupplementaryGroups=docker\n", "@GROUP@:docker")
+        } else {
+            ("", "@GROUP@")
+        };
+        [
+            ("@TYPE@", kind),
+            ("@DOCKER@\n", supplementary),
+            ("@JOINED@\n", if joined { JOINED } else { "" }),
+            ("@LISTEN@", listen),
+            ("@GROUPS@", groups),
+            ("@GROUP@", &account.group_name),
+            ("@USER@", &account.user),
+        ]
     }
 }
 
-/// The unit for a version of systemd. A group that is not there would keep the service from starting.
-fn unit(version: u32, docker: bool) -> String {
-    let kind = if version >= NOTIFY_RELOAD {
-        "Type=notify-reload"
-    } else {
-        "Type=notify\nExecReload=/bin/kill -HUP $MAINPID"
-    };
-    let groups = if docker {
-        "SupplementaryGroups=docker\n"
-    } else {
-        ""
-    };
-    let unit = include_str!("unit.service").replace("@TYPE@", kind);
-    unit.replace("@GROUPS@\n", groups)
+/// A template with its words replaced by what they mean.
+fn filled(template: &str, words: &[(&str, &str)]) -> String {
+    let mut text = template.to_owned();
+    for (word, means) in words {
+        text = text.replace(word, means);
+    }
+    text
 }
 
-fn socket(listen: SocketAddr) -> String {
-    include_str!("unit.socket").replace("@LISTEN@", &listen.to_string())
-}
-
-/// systemd's version; 0, which has the least, where that cannot be known.
+/// systemd's version, the first number that it says; 0, which has the least, where that cannot be known.
 fn version(tree: &Tree) -> u32 {
-    if !tree.is_own() {
-        return 0;
-    }
     let said = tree.run("systemctl", &["--version"]).unwrap_or_default();
-    let number = said.split_whitespace().nth(1).unwrap_or_default();
-    number.parse().unwrap_or_default()
+    let digits = said.bytes().skip_while(|byte| !byte.is_ascii_digit());
+    let digits = digits.take_while(u8::is_ascii_digit);
+    digits.fold(0, |number: u32, digit| {
+        number
+            .saturating_mul(10)
+            .saturating_add(u32::from(digit - b'0'))
+    })
 }
 
-/// Has the service started with the system and, if `start`, now; anew where something has `changed`.
+/// Removes a file that `install` has made, with the links to it and what is kept beside it. What is somebody else's stays,
+/// with its links.
 ///
 /// # Errors
-/// A command failed.
-pub fn enable(tree: &Tree, init: Init, start: bool, changed: bool) -> Result<(), Error> {
-    if !tree.is_own() {
-        return enable_in_image(tree, init);
-    }
-    let act = if changed { "restart" } else { "start" };
-    let run = |program: &str, arguments: &[&str]| -> Result<(), Error> {
-        tree.run(program, arguments)?;
-        step(format_args!("done: {program} {}", arguments.join(" ")));
-        Ok(())
-    };
-    match init {
-        Init::Systemd => {
-            require(tree, "systemctl")?;
-            let socket = tree.has(SOCKET);
-            run("systemctl", &["daemon-reload"])?;
-            run("systemctl", &["enable", UNIT_NAME])?;
-            if socket {
-                run("systemctl", &["enable", SOCKET_NAME])?;
-            }
-            if start && socket && tree.run("systemctl", &["is-active", SOCKET_NAME]).is_err() {
-                // The service has the port still, if it runs.
-                run("systemctl", &["stop", UNIT_NAME])?;
-                run("systemctl", &["start", SOCKET_NAME])?;
-            }
-            if start {
-                run("systemctl", &[act, UNIT_NAME]).map_err(|Error(why)| {
-                    Error(format!("{why}; see: journalctl -u {NAME} -n 20"))
-                })?;
-            }
-        }
-        Init::OpenRc => {
-            require(tree, "rc-update")?;
-            run("rc-update", &["add", NAME, "default"])?;
-            if start {
-                run("rc-service", &[NAME, act])?;
-            }
-        }
-        Init::Procd => {
-            run(SCRIPT, &["enable"])?;
-            if start {
-                run(SCRIPT, &[act])?;
-            }
-        }
-        Init::Runit => {
-            link_for_runit(tree)?;
-            if start && changed && tree.has(&format!("{RUNIT}/supervise")) {
-                run("sv", &["restart", NAME])?;
-            }
-        }
-    }
-    Ok(())
-}
-
-fn require(tree: &Tree, command: &str) -> Result<(), Error> {
-    if tree.has_command(command) {
+/// It cannot be removed.
+pub fn remove(tree: &Tree, file: &str) -> Result<(), Error> {
+    if tree.is_foreign(file) {
+        step(format_args!("left: {file}, which install did not write"));
         return Ok(());
     }
-    failed(format!(
-        "there is no {command}: the files are in place, have them taken into use by other means, or name \
-         who starts services here by --init"
-    ))
-}
-
-/// What the commands would do, for the next start of the image.
-fn enable_in_image(tree: &Tree, init: Init) -> Result<(), Error> {
-    let [wants, sockets, runlevel, begin, end, ..] = LINKS;
-    match init {
-        Init::Systemd => {
-            tree.link(wants, UNIT)?;
-            if tree.has(SOCKET) {
-                tree.link(sockets, SOCKET)?;
-            }
-        }
-        Init::OpenRc => tree.link(runlevel, SCRIPT)?,
-        Init::Procd => {
-            tree.link(begin, "../init.d/haven-agent")?;
-            tree.link(end, "../init.d/haven-agent")?;
-        }
-        Init::Runit => link_for_runit(tree)?,
-    }
-    Ok(())
-}
-
-/// runit starts what it finds in its directory within five seconds.
-fn link_for_runit(tree: &Tree) -> Result<(), Error> {
-    match RUNIT_SERVICES.iter().find(|directory| tree.has(directory)) {
-        Some(directory) => tree.link(&format!("{directory}/{NAME}"), RUNIT),
-        None => {
-            step(format_args!(
-                "to be done: link {RUNIT} into the directory of runit's services"
-            ));
-            Ok(())
-        }
-    }
-}
-
-/// Stops the service, whoever runs it, and has it started no more. A service that is not there is
-/// no error.
-pub fn disable(tree: &Tree) {
-    if !tree.is_own() {
-        return;
-    }
-    let commands: [(&str, &str, &[&str]); 6] = [
-        (SOCKET, "systemctl", &["disable", "--now", SOCKET_NAME]),
-        (UNIT, "systemctl", &["disable", "--now", UNIT_NAME]),
-        (SCRIPT, "rc-service", &[NAME, "stop"]),
-        (SCRIPT, "rc-update", &["del", NAME]),
-        (SCRIPT, SCRIPT, &["stop"]),
-        (RUNIT, "sv", &["down", NAME]),
-    ];
-    for (file, program, arguments) in commands {
-        let is_there =
-            program == SCRIPT && !tree.has_command("rc-service") || tree.has_command(program);
-        if !tree.has(file) || !is_there {
-            continue;
-        }
-        match tree.run(program, arguments) {
-            Ok(_) => step(format_args!("done: {program} {}", arguments.join(" "))),
-            Err(error) => step(format_args!("not done: {error}")),
-        }
-    }
-}
-
-/// runit's directories, with what its supervisor keeps there.
-fn remove_runit(tree: &Tree) -> Result<(), Error> {
-    for directory in [format!("{RUNIT}/log"), RUNIT.to_owned()] {
-        let run = format!("{directory}/run");
-        if tree.is_marked(&run) {
-            for name in ["control", "lock", "ok", "pid", "stat", "status"] {
-                tree.remove(&format!("{directory}/supervise/{name}"))?;
-            }
-            tree.remove_directory(&format!("{directory}/supervise"));
-            tree.remove(&run)?;
-        }
-        tree.remove_directory(&directory);
-    }
-    Ok(())
-}
-
-/// Removes every file and link that is ours.
-///
-/// # Errors
-/// One cannot be removed.
-pub fn remove(tree: &Tree) -> Result<(), Error> {
-    let systemd = tree.has(UNIT);
-    for link in LINKS {
+    for (link, _) in LINKS.iter().filter(|(_, linked)| *linked == file) {
         tree.remove(link)?;
     }
-    if tree.is_marked(SCRIPT) {
+    if file == SCRIPT && tree.has(file) {
         tree.remove(OPENRC_LOG)?;
     }
-    for file in FILES {
-        if tree.is_marked(file) {
-            tree.remove(file)?;
-        } else if tree.has(file) {
-            step(format_args!("left: {file}, which install did not write"));
+    tree.remove(file)?;
+    if let Some(directory) = file.strip_suffix("/run") {
+        // runit's, with what its supervisor keeps there.
+        for name in ["control", "lock", "ok", "pid", "stat", "status"] {
+            tree.remove(&format!("{directory}/supervise/{name}"))?;
         }
-    }
-    remove_runit(tree)?;
-    if systemd && tree.is_own() && tree.has_command("systemctl") {
-        tree.run("systemctl", &["daemon-reload"])?;
-        step(format_args!("done: systemctl daemon-reload"));
+        tree.remove_directory(&format!("{directory}/supervise"));
+        tree.remove_directory(directory);
     }
     Ok(())
 }
@@ -342,25 +379,56 @@ pub fn remove(tree: &Tree) -> Result<(), Error> {
 mod tests {
     use super::*;
 
+    fn service(init: Init, docker: bool) -> Service {
+        Service {
+            starter: Starter::of(init),
+            account: Account {
+                user: "we_b-1.x".to_owned(),
+                group: Some(7),
+                group_name: "group".to_owned(),
+                docker,
+            },
+            joined: false,
+            listen: Some("[::1]:9".parse().unwrap()),
+        }
+    }
+
+    /// The text of each file.
+    fn texts(service: &Service, version: u32) -> Vec<String> {
+        let words = service.words(version, true, "[::1]:9");
+        let files = service.starter.files.iter();
+        files
+            .map(|(_, template, _)| filled(template, &words))
+            .collect()
+    }
+
     #[test]
     fn the_unit_suits_the_version_of_systemd_and_the_groups_there_are() {
         for (version, docker) in [(0, true), (252, false), (253, true), (257, false)] {
-            let unit = unit(version, docker);
-            let has = |line: &str| unit.lines().any(|known| known == line);
+            let texts = texts(&service(Init::Systemd, docker), version);
+            let has = |line: &str| texts[0].lines().any(|known| known == line);
             assert_eq!(has("Type=notify-reload"), version >= 253);
             assert_eq!(has("Type=notify"), version < 253);
             assert_eq!(has("ExecReload=/bin/kill -HUP $MAINPID"), version < 253);
             assert_eq!(has("SupplementaryGroups=docker"), docker);
-            assert!(
-                has("User=@USER@") && unit.matches('@').count() == 5,
-                "{unit}"
-            );
+            assert!(has("User=we_b-1.x") && texts[1].contains("\nListenStream=[::1]:9\n"));
         }
     }
 
     #[test]
-    fn the_socket_has_the_address() {
-        let socket = socket("[::1]:9".parse().unwrap());
-        assert!(socket.contains("\nListenStream=[::1]:9\n") && !socket.contains('@'));
+    fn each_word_of_a_template_is_filled_in_and_the_user_is_found_again() {
+        for starter in &STARTERS {
+            let text = texts(&service(starter.init, true), 257).swap_remove(0);
+            for other in &STARTERS {
+                let expected = (other.init == starter.init).then_some("we_b-1.x");
+                let (_, template, _) = other.files[0];
+                assert_eq!(user_of(&text, template), expected, "{:?}", starter.init);
+                assert_eq!(user_of(template, template), None);
+            }
+            let systemd_s_own = text
+                .replace("=@system-service", "")
+                .replace("=~@privileged @resources", "");
+            assert!(!systemd_s_own.contains('@'), "{text}");
+        }
     }
 }

@@ -1,232 +1,154 @@
 //! `install`: the program, the user, the configuration, the service; and the Python agent out of the way.
 
 use super::account::{self, Account};
-use super::init::{self, Service};
-use super::tree::Tree;
-use super::{CONFIG, Error, PROGRAM, failed, step, takeover};
-use crate::auth;
-use crate::config::{self, Id, Install, Old, Password, Values};
-use crate::docker::Endpoint;
-use crate::sys::fs::read_up_to;
-use ring::rand::{SecureRandom, SystemRandom};
-use std::fs::File;
-use std::path::Path;
-
-/// Letters and digits that look like no other; 32, so that each is as likely.
-const ALPHABET: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
-/// The characters of a new password: 120 bits.
-const PASSWORD_LENGTH: usize = 24;
-/// The most that is read of the file of a password.
-const MAX_PASSWORD_FILE: usize = 4096;
+use super::configuration::Plan;
+use super::init::{self, Installed, SOCKET, Service, Starter, UNIT};
+use super::takeover::Agent;
+use super::tree::{self, Tree};
+use super::{Error, PROGRAM, enable, failed, step, takeover};
+use crate::config::{DEFAULT_USER, Init, Install};
+use crate::sys::process;
+use std::net::SocketAddr;
 
 /// Makes the agent a service, or what is there the service that it should be.
 ///
 /// # Errors
 /// What could not be done. What comes before that is done; a second run does the rest.
-pub fn install(wanted: &Install) -> Result<(), Error> {
+pub fn install(mut wanted: Install) -> Result<(), Error> {
+    process::set_usual_umask();
     let tree = Tree::new(wanted.root.clone());
-    let init = wanted.init.map_or_else(|| init::detect(&tree), Ok)?;
-    let plan = Plan::new(&tree, wanted)?;
+    let _alone = tree.lock()?;
+    let there = init::installed(&tree)?;
+    let starter = starter(&tree, &wanted, &there)?;
+    let mut old = takeover::find(&tree)?;
+    let plan = Plan::new(&tree, &mut wanted, &mut old)?;
+    let mut service = service(&tree, &wanted, starter, &there, &plan)?;
+    check(&tree, &wanted, &service, &old, &plan)?;
+    let own = tree::own_program()?;
 
-    let mut changed = tree.write_program(PROGRAM)?;
-    let how = if changed { "copied" } else { "as it should be" };
+    let program = tree.write(PROGRAM, &own, 0o755, 0)?;
+    let how = if program { "copied" } else { "as it should be" };
     step(format_args!("program: {PROGRAM}, {how}"));
-    let account = account::prepare(&tree, &wanted.user)?;
-    changed |= plan.configure(&tree, &account)?;
-    takeover::remove(&tree, plan.text.is_some())?;
-    let service = Service {
-        user: &wanted.user,
-        account: &account,
-        listen: plan.listen(wanted, &tree),
+    service.account.make(&tree)?;
+    let configured = plan.write(&tree, &service.account)?;
+    for gone in &there {
+        retire(&tree, gone, &service)?;
+    }
+    for agent in old.iter().filter(|agent| agent.is_in_the_way()) {
+        agent.remove(&tree)?;
+    }
+    let mut changed = service.write(&tree)?;
+    changed.any |= program || configured;
+    if service.listen.is_none() {
+        changed.any |= enable::close_socket(&tree)?;
+    }
+    enable::enable(&tree, &service, wanted.start, changed)?;
+    remove_old(&tree, &wanted, &old)
+}
+
+/// Who is to start the service: who is told, else who did, else who is found.
+fn starter(tree: &Tree, wanted: &Install, there: &[Installed]) -> Result<&'static Starter, Error> {
+    if let Some(init) = wanted.init {
+        return Ok(Starter::of(init));
+    }
+    let found = Starter::detect(tree);
+    let is_found = |installed: &&Installed| {
+        let found = found.as_ref();
+        found.is_ok_and(|found| found.init == installed.starter.init)
     };
-    changed |= init::write(&tree, init, &service)?;
-    init::enable(&tree, init, wanted.start, changed)
-}
-
-/// What the configuration is to be; made before anything is changed, so that what is wrong stops
-/// the installation at its beginning.
-struct Plan {
-    /// What it comes to.
-    config: config::Config,
-    /// The file, if it is to be written.
-    text: Option<String>,
-    /// Whose password `admin` has now, if it was set.
-    password: Option<NewPassword>,
-}
-
-enum NewPassword {
-    Random(String),
-    OfFile,
-    Default,
-    /// There is no proxy, as with the Python agent.
-    NoProxy,
-}
-
-impl Plan {
-    fn new(tree: &Tree, wanted: &Install) -> Result<Plan, Error> {
-        match tree.read(CONFIG)? {
-            Some(text) => Plan::kept(tree, wanted, &text),
-            None => Plan::made(tree, wanted),
-        }
-    }
-
-    fn kept(tree: &Tree, wanted: &Install, text: &[u8]) -> Result<Plan, Error> {
-        let old = config::old(text).map_err(|(line, problem)| {
-            Error(format!("{CONFIG}:{line}: {problem}: repair it first"))
-        })?;
-        if let Some((key, _)) = old.unknown.first() {
-            return failed(format!(
-                "{CONFIG}: unknown key `{}`: repair it first",
-                key.escape_debug()
-            ));
-        }
-        let config = config::try_out(&old.values, tree.is_own())
-            .map_err(|error| Error(format!("{CONFIG} is wrong, repair it first: {error}")))?;
-        if !wanted.settings.is_empty() || wanted.password != Password::Random {
-            step(format_args!(
-                "settings: {CONFIG} is there and stays; those of the command line are not written to it"
-            ));
-        }
-        Ok(Plan {
-            config,
-            text: None,
-            password: None,
-        })
-    }
-
-    fn made(tree: &Tree, wanted: &Install) -> Result<Plan, Error> {
-        let Old {
-            mut values,
-            unknown,
-        } = takeover::settings(tree)?;
-        for (id, value) in &wanted.settings {
-            values.retain(|(known, _)| known != id);
-            values.push((*id, value.clone()));
-        }
-        let try_out = |values: &Values| {
-            config::try_out(values, tree.is_own())
-                .map_err(|error| Error(format!("{error}; nothing was done")))
-        };
-        let mut config = try_out(&values)?;
-        let password = password(wanted, &config, &mut values)?;
-        if password.is_some() {
-            config = try_out(&values)?;
-        }
-        Ok(Plan {
-            config,
-            text: Some(config::sample(&values, &unknown)),
-            password,
-        })
-    }
-
-    /// Writes the configuration, or leaves it and sees to it that the agent can read it and others
-    /// cannot; says whether it was written.
-    fn configure(&self, tree: &Tree, account: &Account) -> Result<bool, Error> {
-        let group = account.group.unwrap_or_default();
-        let Some(text) = &self.text else {
-            let how = if tree.restrict(CONFIG, 0o640, group)? {
-                "kept, now"
-            } else {
-                "kept,"
-            };
-            step(format_args!(
-                "configuration: {CONFIG}, {how} 0640 root:{}",
-                account.group_name
-            ));
-            return Ok(false);
-        };
-        tree.write(CONFIG, text.as_bytes(), 0o640, group)?;
-        step(format_args!(
-            "configuration: {CONFIG}, written, 0640 root:{}",
-            account.group_name
-        ));
-        self.tell_password();
-        Ok(true)
-    }
-
-    fn tell_password(&self) {
-        match &self.password {
-            Some(NewPassword::Random(password)) => {
-                step(format_args!(
-                    "admin's password, shown this once: {password}"
-                ));
-                step(format_args!(
-                    "in the manager, which has one for all its agents, set: dm.agent.client.password={password}"
-                ));
-                step(format_args!("(several nodes share one by --password-file)"));
-            }
-            Some(NewPassword::OfFile) => step(format_args!(
-                "admin's password: that of the file; the manager's is dm.agent.client.password"
-            )),
-            Some(NewPassword::Default) => step(format_args!(
-                "admin's password: the one of the manual, which everybody knows: let allow_from or a firewall admit the manager alone"
-            )),
-            Some(NewPassword::NoProxy) => step(format_args!(
-                "the proxy stays off, as with the Python agent and a Docker on TCP; listen and admin_password switch it on"
-            )),
-            None => step(format_args!("admin's password: that of the settings")),
-        }
-    }
-
-    fn listen(&self, wanted: &Install, tree: &Tree) -> Option<std::net::SocketAddr> {
-        // A socket that is there stays, and follows the configuration.
-        let socket = wanted.socket || tree.is_marked(init::SOCKET);
-        self.config.listen.filter(|_| socket)
+    match there.iter().find(is_found).or(there.first()) {
+        Some(installed) => Ok(installed.starter),
+        None => found,
     }
 }
 
-/// The password that `admin` gets, as a hash among the settings; none where they say already who may
-/// come in.
-fn password(
+/// The service with the user that is told, or else that it had.
+fn service(
+    tree: &Tree,
     wanted: &Install,
-    config: &config::Config,
-    values: &mut Values,
-) -> Result<Option<NewPassword>, Error> {
-    let said = |id: Id| values.iter().any(|(known, _)| *known == id);
-    if said(Id::AdminPassword) || said(Id::AdminPasswordFile) {
-        return Ok(None);
+    starter: &'static Starter,
+    there: &[Installed],
+    plan: &Plan,
+) -> Result<Service, Error> {
+    let mut same = there.iter();
+    let same = same.find(|installed| installed.starter.init == starter.init);
+    let before = same.or(there.first()).map(|installed| &*installed.user);
+    let user = wanted.user.as_deref().or(before).unwrap_or(DEFAULT_USER);
+    let mut joined = there.iter().filter(|installed| installed.joined);
+    Ok(Service {
+        starter,
+        account: Account::find(tree, user)?,
+        joined: joined.any(|installed| installed.user == user),
+        listen: listen(tree, wanted, starter, plan)?,
+    })
+}
+
+/// Where systemd is to open the port. A socket that is there stays, and follows the configuration.
+fn listen(
+    tree: &Tree,
+    wanted: &Install,
+    starter: &Starter,
+    plan: &Plan,
+) -> Result<Option<SocketAddr>, Error> {
+    let can = |listen: &SocketAddr| starter.init == Init::Systemd && listen.port() != 0;
+    match (wanted.socket, plan.config.listen.filter(can)) {
+        (Some(true), None) => failed(
+            "--socket needs systemd, and a listen that names a port; nothing was done".to_owned(),
+        ),
+        (Some(false), _) => Ok(None),
+        (Some(true), listen) => Ok(listen),
+        (None, listen) => Ok(listen.filter(|_| tree.is_marked(SOCKET))),
     }
-    if config.listen.is_none()
-        && matches!(config.docker, Endpoint::Tcp { .. })
-        && wanted.password == Password::Random
-    {
-        // A password is a setting that speaks of the proxy, and would switch it on.
-        return Ok(Some(NewPassword::NoProxy));
+}
+
+/// Refuses what could not be done without the loss of something.
+fn check(
+    tree: &Tree,
+    wanted: &Install,
+    service: &Service,
+    old: &[Agent],
+    plan: &Plan,
+) -> Result<(), Error> {
+    let Some(agent) = old.iter().find(|agent| agent.is_in_the_way()) else {
+        return service.check(tree, None);
+    };
+    if !wanted.start && tree.is_own() {
+        return failed(format!(
+            "--no-start: {UNIT} is the Python agent's, which the new one takes the place of; nothing was done: install without it"
+        ));
     }
-    let (password, new) = match &wanted.password {
-        Password::Default => return Ok(Some(NewPassword::Default)),
-        Password::Random => {
-            let password = random_password()?;
-            (password.clone(), NewPassword::Random(password))
+    if plan.is_kept() {
+        agent.check(tree)?;
+    }
+    service.check(tree, Some(UNIT))
+}
+
+/// Undoes what of an earlier installation the service does not go on with.
+fn retire(tree: &Tree, gone: &Installed, service: &Service) -> Result<(), Error> {
+    if gone.starter.init != service.starter.init {
+        enable::disable(tree, gone.starter);
+        gone.starter.remove(tree)?;
+        enable::forget(tree)?;
+    }
+    let goes_on = service.is_by_membership() && gone.user == service.account.user;
+    if gone.joined && !goes_on {
+        account::leave_docker(tree, &gone.user);
+    }
+    Ok(())
+}
+
+/// The Python agents go once the new one runs, so that the node is never without; that of an image does not run.
+fn remove_old(tree: &Tree, wanted: &Install, old: &[Agent]) -> Result<(), Error> {
+    if wanted.start || !tree.is_own() {
+        for agent in old.iter().filter(|agent| !agent.is_in_the_way()) {
+            agent.remove(tree)?;
         }
-        Password::File(path) => (first_line(path)?, NewPassword::OfFile),
-    };
-    let hash =
-        auth::hash_password(password.as_bytes()).map_err(|error| Error(error.to_string()))?;
-    values.push((Id::AdminPassword, hash));
-    Ok(Some(new))
-}
-
-fn random_password() -> Result<String, Error> {
-    let mut bytes = [0; PASSWORD_LENGTH];
-    if SystemRandom::new().fill(&mut bytes).is_err() {
-        return failed(
-            "the system has no random numbers for a password: give one by --password-file"
-                .to_owned(),
-        );
+        return takeover::remove_configs(tree);
     }
-    let letter = |byte: &u8| {
-        ALPHABET
-            .get(usize::from(byte % 32))
-            .copied()
-            .map(char::from)
-    };
-    Ok(bytes.iter().filter_map(letter).collect())
-}
-
-fn first_line(path: &Path) -> Result<String, Error> {
-    let read = File::open(path).and_then(|file| read_up_to(&file, MAX_PASSWORD_FILE));
-    let bytes = read.map_err(|error| Error(format!("cannot read {}: {error}", path.display())))?;
-    let text = String::from_utf8_lossy(&bytes);
-    Ok(text.lines().next().unwrap_or_default().to_owned())
+    if !old.is_empty() {
+        step(format_args!(
+            "left: the Python agent, until install starts this one"
+        ));
+    }
+    Ok(())
 }

@@ -4,15 +4,21 @@
 //! | --- | --- |
 //! | `notify.rs` | what the service manager is told while the agent runs |
 //! | `install.rs`, `uninstall.rs` | the two commands, step by step |
-//! | `init.rs` | who starts services: their files (`unit.service`, `openrc.sh` …) and commands |
+//! | `configuration.rs` | the configuration, a new one or the one that is there |
+//! | `password.rs` | admin's password in a new one |
+//! | `init.rs` | who starts services, and their files: `unit.service`, `openrc.sh` … |
+//! | `enable.rs` | the commands that start and stop the service |
 //! | `takeover.rs` | the Python agent that was there before |
 //! | `account.rs` | the user that the agent runs as |
 //! | `tree.rs` | files, written whole or not at all, and commands |
 
 mod account;
+mod configuration;
+mod enable;
 mod init;
 mod install;
 pub mod notify;
+mod password;
 mod takeover;
 mod tree;
 mod uninstall;
@@ -21,6 +27,7 @@ pub use install::install;
 pub use uninstall::uninstall;
 
 use std::fmt;
+use std::io::{self, Write};
 
 /// Where the program is installed.
 const PROGRAM: &str = "/usr/local/bin/haven-agent";
@@ -29,7 +36,7 @@ const CONFIG: &str = "/etc/haven-agent.ini";
 /// The name of the service.
 const NAME: &str = "haven-agent";
 /// What the first lines of each file have that `install` wrote, and the comment of a user that it
-/// made: `uninstall` removes nothing else.
+/// made: nothing else is replaced or removed.
 const MARK: &str = "haven-agent install";
 
 /// What was tried, where, why it failed, and what to do about it, in one line.
@@ -49,8 +56,17 @@ fn failed<T>(text: String) -> Result<T, Error> {
 }
 
 /// Tells a step that was done. Nobody who reads is no reason to stop half way.
-#[inline(never)]
 fn step(text: fmt::Arguments<'_>) {
-    use std::io::Write;
-    let _ = writeln!(std::io::stdout(), "{text}");
+    let _ = tell(text);
+}
+
+/// Writes a line to standard output, and at once.
+///
+/// # Errors
+/// It cannot be written.
+#[inline(never)]
+fn tell(text: fmt::Arguments<'_>) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "{text}")?;
+    out.flush()
 }

@@ -1,5 +1,6 @@
 #!/sbin/openrc-run
 # Written by haven-agent install, which writes it anew.
+@JOINED@
 # shellcheck shell=sh disable=SC2034
 
 name="Haven node agent"

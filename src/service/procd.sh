@@ -1,5 +1,6 @@
 #!/bin/sh /etc/rc.common
 # Written by haven-agent install, which writes it anew.
+@JOINED@
 # shellcheck shell=sh disable=SC2034
 
 USE_PROCD=1

@@ -3,23 +3,21 @@
 use super::{Error, MARK, failed, step};
 use crate::links;
 use crate::sys::fs::read_up_to;
-use crate::sys::spawn;
-use std::ffi::OsString;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
+use crate::sys::{process, spawn};
+use std::fs::{self, File, Metadata, OpenOptions, TryLockError};
+use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
 
-/// The largest file that is read whole: more than a configuration or a table of users has.
-const MAX_FILE: usize = 4 * 1024 * 1024;
+/// The most that is read of a file, in bytes: more than a configuration, a table of users or this program has.
+const MAX_FILE: usize = 64 * 1024 * 1024;
 /// The program that runs (proc_pid_exe(5)).
 const OWN_PROGRAM: &str = "/proc/self/exe";
-/// How much of a program is read at a time.
-const PIECE: usize = 64 * 1024;
 /// The most that is kept of what a command says.
 const MAX_SAID: usize = 16 * 1024;
-/// Where commands are, unless the environment says it (environ(7)).
-const PATH: &str = "/usr/sbin:/usr/bin:/sbin:/bin";
+/// Where root's commands are. They come before what the environment says (environ(7)), which after `su` without `-` is
+/// a user's: without these directories, and perhaps with some of that user's own.
+const COMMANDS: &str = "/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin";
 /// How much of a file is searched for [`MARK`].
 const BEGINNING: usize = 512;
 
@@ -34,6 +32,24 @@ impl Tree {
         Tree { root }
     }
 
+    /// Keeps other installations out of the system for as long as the answer lives, without a file: by its root
+    /// directory (flock(2)).
+    ///
+    /// # Errors
+    /// One is at work.
+    pub fn lock(&self) -> Result<File, Error> {
+        let root = File::open(&self.root);
+        let root = root.map_err(|error| Error(text("read", &self.root, &error)))?;
+        match root.try_lock() {
+            Err(TryLockError::WouldBlock) => failed(format!(
+                "another install or uninstall is at work in {}: wait for its end",
+                self.root.display()
+            )),
+            // A file system that locks no directory, as NFS, is no reason not to install.
+            _ => Ok(root),
+        }
+    }
+
     /// Whether this is the system that runs.
     pub fn is_own(&self) -> bool {
         self.root == Path::new("/")
@@ -42,13 +58,11 @@ impl Tree {
     /// Where the file is. Links to directories on the way are followed inside the root: an image's
     /// `/etc/init.d` may be one, and must not lead out of it. What is not there yet is as it is named.
     fn at(&self, path: &str) -> PathBuf {
-        let path = Path::new(path);
-        let mut above = path.ancestors().skip(1);
-        let there = above.find_map(|directory| {
-            let walked = links::walk(&self.root, directory, |_| {}).ok()?;
-            Some(walked.join(path.strip_prefix(directory).ok()?))
-        });
-        there.unwrap_or_else(|| self.root.clone())
+        let Some((above, name)) = path.rsplit_once('/') else {
+            return self.root.join(path);
+        };
+        let above = self.found(above).unwrap_or_else(|_| self.at(above));
+        above.join(name)
     }
 
     /// The file that is there, links in the place of the file itself included: they are an image's too.
@@ -89,59 +103,68 @@ impl Tree {
         read().is_ok_and(|beginning| String::from_utf8_lossy(&beginning).contains(MARK))
     }
 
-    /// Makes the file what it should be, with the directories above it; says whether it was not.
+    /// Whether there is something that is not `install`'s.
+    pub fn is_foreign(&self, path: &str) -> bool {
+        self.has(path) && !self.is_marked(path)
+    }
+
+    /// Makes the file what it should be, with the directories above it; says whether it was not. It is written beside
+    /// the old one and put in its place: nobody sees half of it, and a program that runs from the old one goes on.
     ///
     /// # Errors
     /// It cannot be written; what was there before is there still.
     pub fn write(&self, path: &str, content: &[u8], mode: u32, group: u32) -> Result<bool, Error> {
         let place = self.at(path);
-        let fits = |file: File| -> io::Result<bool> {
-            let meta = file.metadata()?;
-            let same = meta.is_file() && meta.mode() & 0o7777 == mode && meta.gid() == group;
-            Ok(same && read_up_to(&file, content.len() + 1)? == content)
+        let same = || -> io::Result<bool> {
+            Ok(is_as(&place.symlink_metadata()?, mode, group)
+                && read_up_to(&File::open(&place)?, content.len() + 1)? == content)
         };
-        if File::open(&place).and_then(fits).unwrap_or(false) {
+        if same().unwrap_or(false) {
             return Ok(false);
         }
-        let written = replace(&place, mode, group, |file| file.write_all(content));
-        written.map_err(|error| Error(text("write", &place, &error)))?;
+        let new = self.at(&unfinished(path));
+        let written = || -> io::Result<()> {
+            make_parents(&place)?;
+            // One that was left half made.
+            let _ = fs::remove_file(&new);
+            let mut options = OpenOptions::new();
+            let mut file = options
+                .write(true)
+                .create_new(true)
+                .mode(0o600)
+                .open(&new)?;
+            file.write_all(content)?;
+            give(&new, mode, group)?;
+            file.sync_all()?;
+            fs::rename(&new, &place)
+        };
+        written().map_err(|error| {
+            let _ = fs::remove_file(&new);
+            Error(text("write", &place, &error))
+        })?;
         Ok(true)
     }
 
-    /// Makes the file the running program; says whether it was another.
-    ///
-    /// # Errors
-    /// It cannot be written.
-    pub fn write_program(&self, path: &str) -> Result<bool, Error> {
-        let place = self.at(path);
-        let copied = || -> io::Result<bool> {
-            let own = File::open(OWN_PROGRAM)?;
-            if File::open(&place).is_ok_and(|there| is_same(&own, &there).unwrap_or(false)) {
-                return Ok(false);
-            }
-            let own = File::open(OWN_PROGRAM)?;
-            replace(&place, 0o755, 0, |file| copy(&own, file))?;
-            Ok(true)
-        };
-        copied().map_err(|error| Error(text("write", &place, &error)))
+    /// Whether the file is the running program to the byte.
+    pub fn is_program(&self, path: &str) -> bool {
+        let there = self.read(path).ok().flatten();
+        there.is_some_and(|there| own_program().is_ok_and(|own| own == there))
     }
 
-    /// Sets who may read a file; says whether that was another.
+    /// Sets whose a file is and who may read it; says whether that was another.
     ///
     /// # Errors
     /// `chown(2)`, `chmod(2)`.
     pub fn restrict(&self, path: &str, mode: u32, group: u32) -> Result<bool, Error> {
         let restricted = || -> io::Result<bool> {
             let place = self.found(path)?;
-            let meta = fs::metadata(&place)?;
-            if meta.mode() & 0o7777 == mode && meta.gid() == group {
+            if is_as(&fs::metadata(&place)?, mode, group) {
                 return Ok(false);
             }
-            chown(&place, None, Some(group))?;
-            fs::set_permissions(&place, fs::Permissions::from_mode(mode))?;
+            give(&place, mode, group)?;
             Ok(true)
         };
-        let what = "set the group and mode of";
+        let what = "set the owner and mode of";
         restricted().map_err(|error| Error(text(what, &self.at(path), &error)))
     }
 
@@ -151,7 +174,7 @@ impl Tree {
     /// Something else is there, or it cannot be made.
     pub fn link(&self, path: &str, target: &str) -> Result<(), Error> {
         let place = self.at(path);
-        if fs::read_link(&place).is_ok_and(|there| there == Path::new(target)) {
+        if fs::read_link(&place).is_ok_and(|there| there.as_os_str() == target) {
             return Ok(());
         }
         let made = make_parents(&place).and_then(|()| symlink(target, &place));
@@ -167,7 +190,7 @@ impl Tree {
     pub fn remove(&self, path: &str) -> Result<(), Error> {
         let place = self.at(path);
         // What was left of writing it.
-        let _ = fs::remove_file(unfinished(&place));
+        let _ = fs::remove_file(self.at(&unfinished(path)));
         match fs::remove_file(&place) {
             Ok(()) => step(format_args!("removed: {path}")),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -186,106 +209,113 @@ impl Tree {
     /// # Errors
     /// There is none of that name, or it failed, and what it said.
     pub fn run(&self, program: &str, arguments: &[&str]) -> Result<String, Error> {
-        let line = format!("{program} {}", arguments.join(" "));
-        let ran = spawn::run(program, arguments, MAX_SAID);
+        let line = line(program, arguments);
+        let Some(file) = self.command(program) else {
+            return failed(format!("cannot run `{line}`: there is no {program}"));
+        };
+        let ran = spawn::run(&file, arguments, MAX_SAID);
         let (success, said) =
             ran.map_err(|error| Error(format!("cannot run `{line}`: {error}")))?;
         let said = String::from_utf8_lossy(&said).into_owned();
         if success {
             return Ok(said);
         }
-        let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
+        let said = said.trim().replace('\n', " ");
         failed(format!("`{line}` failed: {said}"))
+    }
+
+    /// The same, told as a step.
+    ///
+    /// # Errors
+    /// As of [`Tree::run`].
+    pub fn act(&self, program: &str, arguments: &[&str]) -> Result<(), Error> {
+        self.run(program, arguments)?;
+        step(format_args!("done: {}", line(program, arguments)));
+        Ok(())
+    }
+
+    /// The same; that it failed is told as well, and is no error.
+    pub fn attempt(&self, program: &str, arguments: &[&str]) {
+        if let Err(error) = self.act(program, arguments) {
+            step(format_args!("not done: {error}"));
+        }
     }
 
     /// Whether this system has the command.
     pub fn has_command(&self, name: &str) -> bool {
-        let path = std::env::var("PATH").unwrap_or_else(|_| PATH.to_owned());
-        let mut directories = path.split(':').map(Path::new);
-        self.is_own() && directories.any(|directory| directory.join(name).is_file())
+        self.command(name).is_some()
+    }
+
+    /// The file of a command, which may be named by that.
+    fn command(&self, name: &str) -> Option<String> {
+        if !self.is_own() {
+            return None;
+        }
+        if name.starts_with('/') {
+            return Some(name.to_owned());
+        }
+        let path = std::env::var("PATH").unwrap_or_default();
+        let directories = format!("{COMMANDS}:{path}");
+        let mut files = directories
+            .split(':')
+            .filter(|directory| directory.starts_with('/'))
+            .map(|directory| format!("{directory}/{name}"));
+        files.find(|file| Path::new(file).is_file())
     }
 }
 
-/// Writes a file beside the old one and puts it in its place: nobody sees half of it, and a program
-/// that runs from the old one goes on.
-fn replace(
-    place: &Path,
-    mode: u32,
-    group: u32,
-    fill: impl FnOnce(&mut File) -> io::Result<()>,
-) -> io::Result<()> {
-    make_parents(place)?;
-    let new = unfinished(place);
-    // One that was left half made.
-    let _ = fs::remove_file(&new);
-    let mut options = OpenOptions::new();
-    let written = options
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&new)
-        .and_then(|mut file| {
-            fill(&mut file)?;
-            if group != 0 {
-                chown(&new, None, Some(group))?;
-            }
-            file.set_permissions(fs::Permissions::from_mode(mode))?;
-            file.sync_all()?;
-            fs::rename(&new, place)
-        });
-    if written.is_err() {
-        let _ = fs::remove_file(&new);
-    }
-    written
+/// Whose a file is to be: root's, and that of the group. An ordinary user, who makes an image, keeps it, and cannot
+/// make it root's group's.
+fn owner(group: u32) -> (u32, Option<u32>) {
+    let user = process::effective_uid();
+    (user, (user == 0 || group != 0).then_some(group))
+}
+
+fn give(place: &Path, mode: u32, group: u32) -> io::Result<()> {
+    let (user, group) = owner(group);
+    chown(place, Some(user), group)?;
+    fs::set_permissions(place, fs::Permissions::from_mode(mode))
+}
+
+/// Whether it is a file, and no link to one, that has this mode and owner.
+fn is_as(meta: &Metadata, mode: u32, group: u32) -> bool {
+    let (user, group) = owner(group);
+    meta.is_file()
+        && meta.mode() & 0o7777 == mode
+        && meta.uid() == user
+        && group.is_none_or(|group| meta.gid() == group)
+}
+
+fn line(program: &str, arguments: &[&str]) -> String {
+    [&[program], arguments].concat().join(" ")
+}
+
+/// The program that runs.
+///
+/// # Errors
+/// It cannot be read.
+pub fn own_program() -> Result<Vec<u8>, Error> {
+    let read = File::open(OWN_PROGRAM).and_then(|file| read_up_to(&file, MAX_FILE));
+    read.map_err(|error| {
+        Error(format!(
+            "cannot read the program that runs, {OWN_PROGRAM}: {error}: is /proc mounted?"
+        ))
+    })
 }
 
 /// Where a file is written before it is put in its place.
-fn unfinished(place: &Path) -> PathBuf {
-    let mut name = OsString::from(".");
-    name.push(place.file_name().unwrap_or_default());
-    name.push(".new");
-    place.with_file_name(name)
+fn unfinished(path: &str) -> String {
+    let (directory, name) = path.rsplit_once('/').unwrap_or_default();
+    format!("{directory}/.{name}.new")
 }
 
 fn make_parents(place: &Path) -> io::Result<()> {
-    place.parent().map_or(Ok(()), fs::create_dir_all)
-}
-
-fn copy(mut from: &File, to: &mut File) -> io::Result<()> {
-    let mut piece = vec![0; PIECE];
-    loop {
-        let count = from.read(&mut piece)?;
-        if count == 0 {
-            return Ok(());
+    match place.parent() {
+        Some(above) if !above.is_dir() => {
+            make_parents(above)?;
+            fs::create_dir(above)
         }
-        to.write_all(piece.get(..count).unwrap_or_default())?;
-    }
-}
-
-/// Whether two programs are the same to the byte, and executable.
-fn is_same(one: &File, other: &File) -> io::Result<bool> {
-    let (own, there) = (one.metadata()?, other.metadata()?);
-    if there.mode() & 0o7777 != 0o755 || own.len() != there.len() {
-        return Ok(false);
-    }
-    if (own.dev(), own.ino()) == (there.dev(), there.ino()) {
-        return Ok(true);
-    }
-    let (mut one, mut other) = (one, other);
-    let (mut ours, mut theirs) = (vec![0; PIECE], vec![0; PIECE]);
-    loop {
-        let count = one.read(&mut ours)?;
-        let (ours, theirs) = (ours.get(..count), theirs.get_mut(..count));
-        let (Some(ours), Some(theirs)) = (ours, theirs) else {
-            return Ok(false);
-        };
-        other.read_exact(theirs)?;
-        if ours != theirs {
-            return Ok(false);
-        }
-        if count == 0 {
-            return Ok(true);
-        }
+        _ => Ok(()),
     }
 }
 

@@ -1,9 +1,10 @@
 //! `uninstall`: what `install` has made, and nothing else. What is not there is no error, so that it
 //! works on half of an installation.
 
+use super::init::{self, STARTERS};
 use super::tree::Tree;
-use super::{CONFIG, Error, PROGRAM, account, init, step};
-use crate::config::Uninstall;
+use super::{CONFIG, Error, PROGRAM, account, enable, step};
+use crate::config::{Init, Uninstall};
 
 /// Removes the service, its configuration, its user and the program.
 ///
@@ -11,15 +12,48 @@ use crate::config::Uninstall;
 /// What could not be removed. What comes before that is gone; a second run removes the rest.
 pub fn uninstall(wanted: &Uninstall) -> Result<(), Error> {
     let tree = Tree::new(wanted.root.clone());
-    init::disable(&tree);
-    init::remove(&tree)?;
+    let _alone = tree.lock()?;
+    for starter in &STARTERS {
+        enable::disable(&tree, starter);
+    }
     if wanted.keep_config {
-        step(format_args!("left: {CONFIG}"));
-    } else if tree.has(CONFIG) && !tree.is_marked(CONFIG) {
-        step(format_args!("left: {CONFIG}, which install did not write"));
+        keep_config(&tree, "")?;
+    } else if tree.is_foreign(CONFIG) {
+        keep_config(&tree, ", which install did not write")?;
     } else {
         tree.remove(CONFIG)?;
     }
+    for installed in init::installed(&tree)? {
+        if installed.joined {
+            account::leave_docker(&tree, &installed.user);
+        }
+    }
     account::remove_made(&tree)?;
-    tree.remove(PROGRAM)
+    // Another program of that name has no service of ours.
+    let has_service = STARTERS.iter().any(|starter| starter.has_service(&tree));
+    if has_service || tree.is_program(PROGRAM) {
+        tree.remove(PROGRAM)?;
+    } else if tree.has(PROGRAM) {
+        step(format_args!("left: {PROGRAM}, which install did not write"));
+    }
+    // procd's file is OpenRC's as well.
+    for starter in STARTERS
+        .iter()
+        .filter(|starter| starter.init != Init::Procd)
+    {
+        starter.remove(&tree)?;
+    }
+    enable::forget(&tree)
+}
+
+/// Leaves the configuration to root alone: the next group to be made would get the number of the one that could read it.
+fn keep_config(tree: &Tree, why: &str) -> Result<(), Error> {
+    if tree.read(CONFIG)?.is_some() {
+        tree.restrict(CONFIG, 0o640, 0)?;
+        step(format_args!(
+            "left: {CONFIG}{why}, 0640{}",
+            account::owner("root")
+        ));
+    }
+    Ok(())
 }

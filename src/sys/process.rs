@@ -25,6 +25,12 @@ pub fn effective_uid() -> u32 {
     unsafe { libc::geteuid() }
 }
 
+/// What this process makes from now on has the mode that it is made with, but for what group and others may write (umask(2)).
+pub fn set_usual_umask() {
+    // SAFETY: the call takes a number, touches no memory and cannot fail.
+    unsafe { libc::umask(0o022) };
+}
+
 /// No program that this thread, and what it makes, may ever execute gets rights by its set-user-ID
 /// bit or its file's capabilities (`PR_SET_NO_NEW_PRIVS`, prctl(2)).
 ///

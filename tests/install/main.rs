@@ -1,122 +1,44 @@
-//! `install` and `uninstall` in a system below a temporary directory. Commands are run in none of these
-//! tests: `scripts/systemd` has those.
+//! `install` and `uninstall` in a system below a temporary directory, and in this one with directories and commands
+//! of its own (`own`). `scripts/systemd` and `scripts/inits` have those of real service managers.
 #![allow(
     clippy::unwrap_used,
     reason = "a test ends at the first thing that goes wrong"
 )]
 
+mod own;
+#[path = "../support/mod.rs"]
 mod support;
+mod system;
+mod takeover;
+mod upgrade;
 
-use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use support::agent::{Setup, basic, binary};
 use support::client::Client;
-use support::process::{Outcome, clean, run};
+use support::process::{clean, run};
 use support::upstream::Upstream;
 use support::{TempDir, skipped};
+use system::System;
 
 const PROGRAM: &str = "usr/local/bin/haven-agent";
 const CONFIG: &str = "etc/haven-agent.ini";
 const UNIT: &str = "etc/systemd/system/haven-agent.service";
 const SOCKET: &str = "etc/systemd/system/haven-agent.socket";
 const WANTED: &str = "etc/systemd/system/multi-user.target.wants/haven-agent.service";
+const SOCKETS: &str = "etc/systemd/system/sockets.target.wants/haven-agent.socket";
+const SCRIPT: &str = "etc/init.d/haven-agent";
 const NEW_PASSWORD: &str = "admin's password, shown this once: ";
 
-/// Another system's root directory, with systemd, Docker's group and the agent's user.
-struct System(TempDir);
-
-impl System {
-    fn new() -> System {
-        let system = System(TempDir::new("root"));
-        system.write("lib/systemd/systemd", "");
-        system.write("etc/passwd", "root:x:0:0:root:/root:/bin/sh\n");
-        system.write("etc/group", "root:x:0:\ndocker:x:998:\n");
-        system
+/// Whether this is root, whom alone files can be given away by.
+fn is_root() -> bool {
+    let root = fs::metadata("/proc/self").is_ok_and(|meta| meta.uid() == 0);
+    if !root {
+        skipped("files of other users need root");
     }
-
-    fn at(&self, path: &str) -> PathBuf {
-        self.0.join(path)
-    }
-
-    fn write(&self, path: &str, text: &str) {
-        let path = self.at(path);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, text).unwrap();
-    }
-
-    #[track_caller]
-    fn read(&self, path: &str) -> String {
-        fs::read_to_string(self.at(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
-    }
-
-    fn mode(&self, path: &str) -> u32 {
-        fs::metadata(self.at(path)).unwrap().mode() & 0o7777
-    }
-
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = clean(binary());
-        command.args(arguments).arg("--root").arg(self.0.path());
-        command
-    }
-
-    fn run(&self, arguments: &[&str]) -> Outcome {
-        run(&mut self.command(arguments), b"")
-    }
-
-    #[track_caller]
-    fn install(&self, arguments: &[&str]) -> String {
-        self.run(&[&["install"], arguments].concat()).ok()
-    }
-
-    #[track_caller]
-    fn uninstall(&self, arguments: &[&str]) -> String {
-        self.run(&[&["uninstall"], arguments].concat()).ok()
-    }
-
-    /// What standard error says to a command that must fail and change nothing.
-    #[track_caller]
-    fn refused(&self, arguments: &[&str], code: i32) -> String {
-        let before = self.snapshot();
-        let outcome = self.run(arguments);
-        assert_eq!(
-            outcome.code,
-            Some(code),
-            "{}{}",
-            outcome.out(),
-            outcome.err()
-        );
-        assert_eq!(self.snapshot(), before);
-        outcome.err()
-    }
-
-    /// Each file and link: its mode, its inode, and what it holds.
-    fn snapshot(&self) -> BTreeMap<PathBuf, (u32, u64, Vec<u8>)> {
-        let mut all = BTreeMap::new();
-        let mut ahead = vec![self.0.path().to_owned()];
-        while let Some(directory) = ahead.pop() {
-            for entry in fs::read_dir(directory).unwrap() {
-                let path = entry.unwrap().path();
-                let meta = path.symlink_metadata().unwrap();
-                let content = if meta.is_dir() {
-                    ahead.push(path);
-                    continue;
-                } else if meta.is_symlink() {
-                    fs::read_link(&path)
-                        .unwrap()
-                        .into_os_string()
-                        .into_encoded_bytes()
-                } else {
-                    fs::read(&path).unwrap()
-                };
-                all.insert(path, (meta.mode(), meta.ino(), content));
-            }
-        }
-        all
-    }
+    root
 }
 
 fn told_password(out: &str) -> String {
@@ -216,127 +138,6 @@ fn the_agent_works_with_what_is_installed() {
 }
 
 #[test]
-fn an_upgrade_replaces_the_program_and_the_unit_and_keeps_the_configuration() {
-    let system = System::new();
-    system.install(&["-m", "h:1"]);
-    let edited = system
-        .read(CONFIG)
-        .replace("#timeout = 60", "timeout = 5 # mine");
-    let edited = edited.replace(" # mine", "");
-    system.write(CONFIG, &edited);
-    system.write(PROGRAM, "the last version");
-    system.write(UNIT, "# Written by haven-agent install\nold");
-    let out = system.install(&["-m", "h:2"]);
-    assert!(out.contains("stays"), "{out}");
-    assert_eq!(system.read(CONFIG), edited);
-    assert_eq!(
-        fs::read(system.at(PROGRAM)).unwrap(),
-        fs::read(binary()).unwrap()
-    );
-    assert!(system.read(UNIT).contains("[Service]"));
-
-    // A configuration that would not start stops the upgrade before it has begun.
-    system.write(PROGRAM, "the last version");
-    system.write(CONFIG, "[main]\ntimeout = never\n");
-    let said = system.refused(&["install"], 1);
-    assert!(
-        said.contains("/etc/haven-agent.ini") && said.contains("never"),
-        "{said}"
-    );
-}
-
-#[test]
-fn a_configuration_that_everyone_could_read_is_closed() {
-    let system = System::new();
-    system.write(CONFIG, "[main]\nsecret = x\n");
-    fs::set_permissions(system.at(CONFIG), fs::Permissions::from_mode(0o644)).unwrap();
-    system.install(&[]);
-    assert_eq!(
-        (system.mode(CONFIG), system.read(CONFIG)),
-        (0o640, "[main]\nsecret = x\n".into())
-    );
-    // It is not install's, and stays.
-    let out = system.uninstall(&[]);
-    assert!(out.contains("left: /etc/haven-agent.ini"), "{out}");
-    assert_eq!(system.read(CONFIG), "[main]\nsecret = x\n");
-}
-
-/// The Python agent's script is `node-agent` on nodes; its own repository called it `dm-agent`.
-#[test]
-fn the_python_agent_is_taken_over() {
-    let system = System::new();
-    let before = system.snapshot();
-    let unit = "[Service]\nExecStart=/usr/bin/python3 /usr/local/bin/node-agent.py\n";
-    system.write("etc/systemd/system/node-agent.service", unit);
-    let wants = "etc/systemd/system/multi-user.target.wants/node-agent.service";
-    fs::create_dir_all(system.at(wants).parent().unwrap()).unwrap();
-    symlink("/etc/systemd/system/node-agent.service", system.at(wants)).unwrap();
-    system.write("usr/local/bin/node-agent.py", "#!/usr/bin/python3\n");
-    system.write(
-        "etc/node-agent.ini",
-        "[main]\nmaster: 10.0.0.3:8761\nsecret = 100%%\ncolor = red\n",
-    );
-    system.write(
-        "etc/dm-agent.ini",
-        "[main]\nmaster = 10.0.0.4:8761\ntimeout = 10\n",
-    );
-    let out = system.install(&[]);
-    let text = system.read(CONFIG);
-    for line in [
-        "master = 10.0.0.3:8761",
-        "secret = 100%%",
-        "timeout = 10",
-        "#color = red",
-    ] {
-        assert!(text.lines().any(|known| known == line), "{line}\n{text}");
-    }
-    for removed in [
-        "etc/node-agent.ini",
-        "etc/dm-agent.ini",
-        "usr/local/bin/node-agent.py",
-        "etc/systemd/system/node-agent.service",
-        wants,
-    ] {
-        assert!(system.at(removed).symlink_metadata().is_err(), "{removed}");
-        assert!(out.contains(&format!("/{removed}")), "{removed}\n{out}");
-    }
-    system.uninstall(&[]);
-    assert_eq!(
-        system.snapshot().keys().collect::<Vec<_>>(),
-        before.keys().collect::<Vec<_>>()
-    );
-}
-
-#[test]
-fn a_node_whose_docker_is_on_tcp_stays_without_the_proxy() {
-    let system = System::new();
-    system.write(
-        "etc/node-agent.ini",
-        "[main]\ndocker = 172.31.0.12:2375\nmaster = h:1\n",
-    );
-    let out = system.install(&[]);
-    assert!(
-        out.contains("the proxy stays off") && !out.contains(NEW_PASSWORD),
-        "{out}"
-    );
-    assert!(system.read(CONFIG).contains("\n#admin_password =\n"));
-}
-
-#[test]
-fn an_old_configuration_that_cannot_be_read_stops_everything() {
-    let system = System::new();
-    system.write("etc/dm-agent.ini", "[main]\nmaster = h:1\nnonsense\n");
-    let said = system.refused(&["install"], 1);
-    assert!(
-        said.contains("/etc/dm-agent.ini:3: ") && said.contains("nothing was done"),
-        "{said}"
-    );
-    system.write("etc/dm-agent.ini", "[main]\nmaster = h:x\n");
-    let said = system.refused(&["install"], 1);
-    assert!(said.contains("h:x"), "{said}");
-}
-
-#[test]
 fn passwords_that_nodes_share() {
     let system = System::new();
     let file = system.at("password");
@@ -361,19 +162,37 @@ fn passwords_that_nodes_share() {
     let system = System::new();
     let said = system.refused(&["install", "--password-file", "/no/such/file"], 1);
     assert!(said.contains("/no/such/file"), "{said}");
+    let file = system.at("password");
+    for bytes in [&b"\xef\xbb\xbfpassword\n"[..], b"pass\xe9\n"] {
+        fs::write(&file, bytes).unwrap();
+        let said = system.refused(
+            &["install", "--password-file", &file.display().to_string()],
+            1,
+        );
+        assert!(said.contains("/password:1: not UTF-8"), "{said}");
+    }
+    // It says more than an old agent's configuration.
+    fs::write(&file, "new\n").unwrap();
+    let hash = bcrypt::hash("old", 4).unwrap();
+    system.write(
+        "etc/node-agent.ini",
+        &format!("[main]\nadmin_password = {hash}\n"),
+    );
+    system.install(&["--password-file", &file.display().to_string()]);
+    assert!(!system.read(CONFIG).contains(&hash));
 }
 
 #[test]
 fn half_of_an_installation_is_removed_as_well() {
     let probe = System::new();
     let before = probe.snapshot().len();
-    probe.install(&["--socket"]);
+    probe.install(&["--socket", "--default-password"]);
     assert!(probe.snapshot().len() > before + 5);
     let made: Vec<PathBuf> = probe.snapshot().into_keys().collect();
     for missing in &made {
         let system = System::new();
         let untouched: Vec<_> = system.snapshot().into_keys().collect();
-        system.install(&["--socket"]);
+        system.install(&["--socket", "--default-password"]);
         let relative = missing.strip_prefix(probe.0.path()).unwrap();
         if untouched.contains(&system.0.path().join(relative)) {
             continue;
@@ -385,7 +204,7 @@ fn half_of_an_installation_is_removed_as_well() {
         system.uninstall(&[]);
         let left: Vec<_> = system.snapshot().into_keys().collect();
         assert_eq!(left, untouched, "without {}", relative.display());
-        system.install(&[]);
+        system.install(&["--default-password"]);
     }
 }
 
@@ -402,26 +221,54 @@ fn what_install_did_not_write_is_left() {
     assert!(system.read(UNIT).contains("elses"));
     assert!(system.read(CONFIG).contains("admin_password = $2"));
     assert!(!system.at(PROGRAM).exists());
+
+    // Neither is a link that leads nowhere in the way.
+    fs::remove_file(system.at(CONFIG)).unwrap();
+    symlink("/no/where", system.at(CONFIG)).unwrap();
+    system.uninstall(&["--keep-config"]);
+    assert!(system.has(CONFIG));
+
+    // A program of that name is an agent if it is the same, or has a service of ours.
+    let system = System::new();
+    system.write(PROGRAM, "another\n");
+    let out = system.uninstall(&[]);
+    assert!(
+        system.has(PROGRAM) && out.contains("left: /usr/local/bin/haven-agent"),
+        "{out}"
+    );
+    system.write(UNIT, "[Service]\nExecStart=/somebody/elses\n");
+    fs::create_dir_all(system.at(WANTED).parent().unwrap()).unwrap();
+    symlink(Path::new("/").join(UNIT), system.at(WANTED)).unwrap();
+    system.uninstall(&[]);
+    assert!(system.has(UNIT) && system.has(WANTED));
 }
 
 #[test]
-fn the_user_and_its_groups() {
+fn directories_are_open_whatever_the_umask() {
     let system = System::new();
-    system.write("etc/passwd", "web:x:33:65534::/:/bin/false\n");
-    system.write("etc/group", "nogroup:x:65534:\n");
-    if fs::metadata(system.0.path()).unwrap().uid() != 0 {
-        skipped("files of another group need root");
-        return;
+    let script = "umask 077; exec \"$0\" install --root \"$1\"";
+    let mut command = clean("sh");
+    command
+        .args(["-c", script])
+        .arg(binary())
+        .arg(system.0.path());
+    run(&mut command, b"").ok();
+    for directory in ["usr", "usr/local", "usr/local/bin", "etc/systemd/system"] {
+        assert_eq!(system.mode(directory), 0o755, "{directory}");
     }
-    let out = system.install(&["-u", "web"]);
-    assert!(out.contains("no group docker"), "{out}");
-    let unit = system.read(UNIT);
-    assert!(
-        unit.contains("User=web\nRestart") && !unit.contains("SupplementaryGroups"),
-        "{unit}"
-    );
-    assert_eq!(fs::metadata(system.at(CONFIG)).unwrap().gid(), 65534);
-    assert!(!system.at("etc/sysusers.d/haven-agent.conf").exists());
+    assert_eq!((system.mode(PROGRAM), system.mode(CONFIG)), (0o755, 0o640));
+}
+
+#[test]
+fn a_password_that_cannot_be_told_is_not_set() {
+    let system = System::new();
+    let mut command = system.command(&["install"]);
+    let full = File::options().write(true).open("/dev/full").unwrap();
+    let output = command.stdout(full).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(said.contains("haven-agent hash-password"), "{said}");
+    assert!(!system.has(CONFIG));
 }
 
 #[test]
@@ -429,12 +276,7 @@ fn the_socket_unit_has_the_port_of_the_configuration() {
     let system = System::new();
     system.install(&["--socket", "--listen", "[::1]:9000"]);
     assert!(system.read(SOCKET).contains("\nListenStream=[::1]:9000\n"));
-    assert!(
-        system
-            .at("etc/systemd/system/sockets.target.wants/haven-agent.socket")
-            .symlink_metadata()
-            .is_ok()
-    );
+    assert!(system.has(SOCKETS));
     // It follows the configuration without being asked for again.
     let moved = system.read(CONFIG).replace("[::1]:9000", ":9001");
     system.write(CONFIG, &moved);
@@ -444,6 +286,29 @@ fn the_socket_unit_has_the_port_of_the_configuration() {
             .read(SOCKET)
             .contains("\nListenStream=0.0.0.0:9001\n")
     );
+    // And goes with the proxy, or when it is no longer wanted.
+    let off = system.read(CONFIG).replace(":9001", "none");
+    system.write(CONFIG, &off);
+    system.install(&[]);
+    assert!(!system.has(SOCKET) && !system.has(SOCKETS));
+    let system = System::new();
+    system.install(&["--socket"]);
+    system.install(&["--no-socket"]);
+    assert!(!system.has(SOCKET) && !system.has(SOCKETS));
+    system.install(&[]);
+    assert!(!system.has(SOCKET));
+}
+
+#[test]
+fn a_socket_that_cannot_be_is_refused() {
+    for arguments in [
+        &["install", "--socket", "--listen", "none"][..],
+        &["install", "--socket", "--init", "openrc"],
+        &["install", "--socket", "--listen", ":0"],
+    ] {
+        let said = System::new().refused(arguments, 1);
+        assert!(said.contains("--socket needs systemd"), "{said}");
+    }
 }
 
 #[test]
@@ -585,6 +450,14 @@ fn wrong_usage_is_told() {
         ),
         (&["check"], "--root is not for this command"),
         (&["install", "extra"], "unexpected argument"),
+        (
+            &["install", "--socket", "--no-socket"],
+            "exclude each other",
+        ),
+        (
+            &["install", "--default-password", "--password-file", "/x"],
+            "exclude each other",
+        ),
     ] {
         let said = system.refused(arguments, 2);
         assert!(said.contains(words), "{arguments:?}: {said}");
@@ -600,4 +473,51 @@ fn wrong_usage_is_told() {
     );
     assert_eq!(nowhere.code, Some(2));
     assert!(nowhere.err().contains("/no/such/root"));
+}
+
+#[test]
+fn what_an_image_cannot_have_yet_is_told_and_no_more_is_claimed() {
+    let system = System::new();
+    let out = system.install(&[]);
+    assert!(out.contains("0640 root:root"), "{out}");
+    for init in ["openrc", "procd", "runit"] {
+        let system = System::new();
+        let out = system.install(&["--init", init]);
+        assert!(
+            out.contains("0640 root:root")
+                && out.contains("make the system user haven-agent")
+                && out.contains("chgrp haven-agent /etc/haven-agent.ini"),
+            "{out}"
+        );
+    }
+}
+
+#[test]
+fn files_that_an_image_gets_later_are_good_and_what_contradicts_itself_is_not() {
+    for good in [
+        &["--client-ca", "/etc/ca.pem", "--client-auth", "optional"][..],
+        &["--policies", "/etc/policies", "--policy", "admin:mine"],
+        &["--tls-cert", "/etc/cert", "--tls-key", "/etc/key"],
+    ] {
+        System::new().install(good);
+    }
+    let said = System::new().refused(&["install", "--tls-cert", "/etc/cert"], 1);
+    assert!(said.contains("--tls-cert: needs tls_key"), "{said}");
+    let both = ["install", "-s", "x", "--secret-file", "/etc/secret"];
+    let said = System::new().refused(&both, 1);
+    assert!(
+        said.contains("exclude each other") && !said.contains(" x "),
+        "{said}"
+    );
+}
+
+#[test]
+fn files_are_named_from_the_root_on() {
+    let system = System::new();
+    system.install(&["--secret-file", "etc/secret"]);
+    assert!(
+        system
+            .read(CONFIG)
+            .contains("\nsecret_file = /etc/secret\n")
+    );
 }
