@@ -23,6 +23,19 @@ choose_target() {
         fail "no architecture '$arch'; there are: $(targets | awk '{ printf "%s ", $1 }')"
 }
 
+# How to run what this machine cannot. The CPU is the least that the binary is for: qemu's default would run
+# ARMv7's instructions for a Raspberry Pi Zero too.
+emulator() {
+    case $1 in
+        x86_64) echo qemu-x86_64-static -cpu Opteron_G1 ;;
+        i686) echo qemu-i386-static -cpu coreduo ;;
+        aarch64) echo qemu-aarch64-static -cpu cortex-a53 ;;
+        armv7) echo qemu-arm-static -cpu cortex-a7 ;;
+        armv6) echo qemu-arm-static -cpu arm1176 ;;
+        riscv64) echo qemu-riscv64-static ;;
+    esac
+}
+
 # ring's C: `-Os`, which opt-level "s" asks for, makes calls of the few instructions that curve25519's field arithmetic
 # consists of. `-O1` costs 5 KB and takes a fifth off a handshake; `-O2` 35 KB for no more. The tables for unwinding would
 # keep an unwinder.
@@ -47,9 +60,10 @@ size_flags() {
     esac
 }
 
-# CARGO_HOME SYSROOT CHECKOUT: keeps these paths out of the binary, which so is the same wherever it is built.
+# CARGO_HOME SYSROOT CHECKOUT RUST: keeps these paths out of the binary, which so is the same wherever it is built. RUST is what the
+# sources of the standard library are called where they are not installed.
 path_flags() {
-    flags+=("--remap-path-prefix=$1/registry/src/=" "--remap-path-prefix=$2/lib/rustlib/src/rust/=/rust/" "--remap-path-prefix=$3/=")
+    flags+=("--remap-path-prefix=$1/registry/src/=" "--remap-path-prefix=$2/lib/rustlib/src/rust/=$4/" "--remap-path-prefix=$3/=")
 }
 
 # The tools of scripts/zig.txt, the libcs that they made, and what zig keeps.
@@ -68,7 +82,8 @@ has_std() {
     esac
     has rustup || fail "this Rust toolchain has no target $1, and there is no rustup to add it"
     say "adding the Rust target $1"
-    rustup target add "$1"
+    # Another standard library in its place would be another binary.
+    rustup target add "$1" || fail "rustup cannot add the target $1"
 }
 
 # The standard library is compiled with the agent. The sources are a part of the toolchain; that cargo calls it
@@ -81,6 +96,8 @@ build_std() {
     # Without the default features: no backtrace, which has neither tables nor names to work with.
     options+=("-Zbuild-std-features=${small:+optimize_for_size}")
 }
+
+rust_commit() { rustc --version --verbose | sed -n 's/^commit-hash: //p'; }
 
 lld_home() { echo "$(sysroot)/lib/rustlib/$(rustc --version --verbose | sed -n 's/^host: //p')/bin"; }
 
