@@ -8,6 +8,8 @@
 
 mod support;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use support::agent::{Agent, Setup};
@@ -155,9 +157,7 @@ fn an_early_answer_reaches_a_client_that_is_still_sending() {
 #[test]
 fn a_stale_connection_is_tried_again_once() {
     // Docker closes each connection after one answer; the first byte of a second request may meet it.
-    let upstream = Upstream::start(|mut connection| {
-        connection.send(OK);
-    });
+    let upstream = Upstream::answering_once(OK);
     let agent = before(&upstream);
     let mut client = Client::connect(&agent);
     for number in 0..10 {
@@ -166,6 +166,8 @@ fn a_stale_connection_is_tried_again_once() {
             "ok",
             "request {number}"
         );
+        // What a connection takes may be acted on, and a POST is sent once only.
+        upstream.wait_until_idle();
         client.send(head("POST", "/test", "Content-Length: 3\r\n") + "abc");
         assert_eq!(
             client.answer("POST").text(),
@@ -187,9 +189,39 @@ fn a_connection_that_goes_stale_just_when_it_is_used() {
     assert_eq!(client.ask("GET", "/first", "").text(), "ok");
     assert_eq!(client.ask("GET", "/second", "").text(), "ok");
     assert_eq!(upstream.connections(), 2);
+    // Docker has read it, and may have done it.
     client.send(head("POST", "/third", "Content-Length: 3\r\n") + "abc");
+    let answer = client.answer("POST");
+    answer.is_error(502);
+    assert!(
+        answer.text().contains("may have acted"),
+        "{}",
+        answer.text()
+    );
+    assert_eq!(upstream.connections(), 2, "a POST was sent twice");
+}
+
+#[test]
+fn a_post_that_a_closed_connection_did_not_take_is_sent_on_another_one() {
+    let closes = Arc::new(AtomicBool::new(false));
+    let upstream = Upstream::start({
+        let closes = Arc::clone(&closes);
+        move |mut connection| {
+            connection.send(OK);
+            eventually(|| closes.load(Ordering::SeqCst));
+        }
+    });
+    let agent = before(&upstream);
+    let mut client = Client::connect(&agent);
+    assert_eq!(client.ask("GET", "/test", "").text(), "ok");
+    // Docker closes while the request is on its way to the agent.
+    agent.pause();
+    client.send(head("POST", "/test", "Content-Length: 3\r\n") + "abc");
+    closes.store(true, Ordering::SeqCst);
+    upstream.wait_until_idle();
+    agent.signal("CONT");
     assert_eq!(client.answer("POST").text(), "ok");
-    assert_eq!(upstream.connections(), 3);
+    assert_eq!(upstream.connections(), 2);
 }
 
 #[test]

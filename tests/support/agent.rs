@@ -191,6 +191,14 @@ impl Agent {
         self.running.signal(name);
     }
 
+    /// Stops it where it is, until it gets the signal `CONT`.
+    #[track_caller]
+    pub fn pause(&self) {
+        self.signal("STOP");
+        let stopped = || self.stat().first().is_some_and(|state| state == "T");
+        assert!(within(PATIENCE, stopped), "it runs on");
+    }
+
     pub fn exit_within(&mut self, bound: Duration) -> Option<ExitStatus> {
         self.running.exit_within(bound)
     }
@@ -231,10 +239,15 @@ impl Agent {
 
     /// CPU time used so far, in clock ticks (100 a second).
     pub fn ticks(&self) -> u64 {
+        let fields = self.stat();
+        fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
+    }
+
+    /// The fields of `proc/PID/stat` behind the program's name, the state first (`proc(5)`).
+    fn stat(&self) -> Vec<String> {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.id())).unwrap();
         let fields = stat.rsplit(')').next().unwrap();
-        let fields: Vec<_> = fields.split_whitespace().collect();
-        fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
+        fields.split_whitespace().map(str::to_owned).collect()
     }
 }
 

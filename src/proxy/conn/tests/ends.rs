@@ -46,10 +46,7 @@ fn a_close_notify_aborts_no_answer() {
     asked().docker(HI).answers(HI_LAST).check();
     asked()
         .docker_ends()
-        .answers(bad_gateway(
-            "Docker closed the connection without an answer",
-            true,
-        ))
+        .answers(bad_gateway(NO_ANSWER, true))
         .check();
     // It came while the verdict was out, or the connection was being made.
     case()
