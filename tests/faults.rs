@@ -15,7 +15,7 @@ use std::time::Duration;
 use support::agent::{Agent, Setup};
 use support::client::{Client, End, field, head, status};
 use support::upstream::Upstream;
-use support::{eventually, noise, sha256};
+use support::{eventually, noise, sha256, within};
 
 /// A complete small answer.
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
@@ -377,6 +377,47 @@ fn a_reader_that_stops_holds_the_writer_back() {
         agent.memory()
     );
     assert_eq!(client.answer("POST").text(), sha256(&noise(SENT)));
+}
+
+/// However long a client pauses, it gets the end of an answer that Docker has long finished.
+#[test]
+fn a_reader_that_pauses_gets_the_end() {
+    let upstream = Upstream::start(|mut connection| {
+        let length = connection.head.split(['/', ' ']).nth(3).unwrap();
+        let length = length.parse().unwrap();
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n");
+        connection.send(head);
+        connection.send(noise(length));
+        connection.next_head();
+    });
+    let agent = Setup::new()
+        .docker(&upstream.socket())
+        .args(&["--idle-timeout", "1", "-vv"])
+        .start();
+    let mut readers = Vec::new();
+    for (end, fields) in [("kept", ""), ("closed", "Connection: close\r\n")] {
+        // Searches for the longest answer that Docker gets rid of while nobody reads it: of that the end
+        // is in the agent's own buffers. More than 16 MiB the kernel's do not take.
+        let (mut fits, mut too_long) = (0, 16 << 20);
+        while too_long - fits > 32 << 10 {
+            let length = usize::midpoint(fits, too_long);
+            let target = format!("/{end}/{length}");
+            let mut client = Client::connect(&agent);
+            client.send(head("GET", &target, fields));
+            let finished = || agent.log().contains(&format!("\"GET {target}\" 200 "));
+            match within(Duration::from_millis(500), finished) {
+                true => fits = length,
+                false => too_long = length,
+            }
+            readers.push((client, length));
+        }
+    }
+    // Beyond each limit on a connection that is idle or closing.
+    std::thread::sleep(Duration::from_secs(8));
+    for (client, length) in &mut readers {
+        let answer = client.answer("GET");
+        assert!(answer.body == noise(*length), "{}", answer.head);
+    }
 }
 
 /// A reader that has stopped, behind it an engine that has closed: nothing to do, so nothing is done.

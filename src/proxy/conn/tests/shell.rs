@@ -429,7 +429,7 @@ impl Shell {
         plain.consume(count);
         self.client_room -= count;
         if plain.is_empty() {
-            self.conn.client_flushed();
+            self.conn.client_flushed(self.now);
         }
         count > 0
     }
