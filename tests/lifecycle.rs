@@ -120,6 +120,27 @@ fn a_stopping_agent_takes_no_new_clients() {
     assert!(eventually(|| refuses(&agent)));
 }
 
+/// They believe to be connected: a reset is not what they are told.
+#[test]
+fn who_waits_in_the_queue_of_a_stopping_agent_is_let_in() {
+    let upstream = engine();
+    let mut agent = Setup::new()
+        .docker(&upstream.socket())
+        .args(&["--grace", "1"])
+        .start();
+    agent.pause();
+    let queued: Vec<_> = (0..128)
+        .map(|_| TcpStream::connect(agent.address()).unwrap())
+        .collect();
+    agent.signal("TERM");
+    agent.signal("CONT");
+    exits_with(&mut agent, 0);
+    for (number, mut stream) in queued.iter().enumerate() {
+        let read = stream.read(&mut [0; 1]);
+        assert!(matches!(read, Ok(0)), "{number}: {read:?}");
+    }
+}
+
 #[test]
 fn a_stream_is_cut_at_the_end_of_the_grace_period() {
     let upstream = engine();
