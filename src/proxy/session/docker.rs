@@ -3,9 +3,10 @@
 use std::io;
 use std::time::Duration;
 
+use super::tls::MAX_RECORD;
 use super::watched::Watched;
 use super::{Context, Session};
-use crate::proxy::session::tls::MAX_RECORD;
+use crate::proxy::conn::Wants;
 use crate::sys::epoll::{Event, Interest, Poller};
 use crate::sys::socket::Progress;
 
@@ -93,11 +94,7 @@ impl Session {
     }
 
     /// The end counts once all that came before it has been taken, or cannot be: half a head.
-    fn offer_docker_end(
-        &mut self,
-        wants: &crate::proxy::conn::Wants,
-        cx: &mut Context<'_>,
-    ) -> bool {
+    fn offer_docker_end(&mut self, wants: &Wants, cx: &mut Context<'_>) -> bool {
         let Some(end) = self.docker.as_ref().and_then(|docker| docker.ended) else {
             return false;
         };
