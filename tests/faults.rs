@@ -8,17 +8,23 @@
 
 mod support;
 
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use support::agent::{Agent, Setup};
+use support::agent::{Agent, Setup, has_mounts};
 use support::client::{Client, End, field, head, status};
 use support::upstream::Upstream;
-use support::{eventually, noise, sha256, within};
+use support::{TempDir, eventually, noise, sha256, within};
 
 /// A complete small answer.
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+
+/// The same of an engine that then closes.
+const OK_LAST: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok";
 
 fn before(upstream: &Upstream) -> Agent {
     Setup::new().docker(&upstream.socket()).start()
@@ -470,4 +476,61 @@ fn a_restarted_engine_is_used_by_the_next_request() {
     // The same client, on the same connection.
     assert_eq!(client.ask("GET", "/test", "").status, 200);
     assert_eq!(upstream.connections(), 2);
+}
+
+/// Of a name with two addresses, one of which does not answer: a next client is served by the other.
+#[test]
+fn an_address_that_does_not_answer_is_passed_by() {
+    if !has_mounts() {
+        return;
+    }
+    // Which of them the C library puts first is its own affair.
+    let (first, second) = on_one_port();
+    the_engine_is_found_beside(&first, second);
+    let (first, second) = on_one_port();
+    the_engine_is_found_beside(&second, first);
+}
+
+fn the_engine_is_found_beside(silent: &TcpListener, engine: TcpListener) {
+    // A listener with a full queue says as little as a host that is gone.
+    let mut queue = Vec::new();
+    let address = silent.local_addr().unwrap();
+    while let Ok(stream) = TcpStream::connect_timeout(&address, Duration::from_millis(500)) {
+        queue.push(stream);
+    }
+    std::thread::spawn(move || {
+        for stream in engine.incoming() {
+            let mut stream = stream.unwrap();
+            let _ = stream.read(&mut [0; 1 << 14]);
+            let _ = stream.write_all(OK_LAST.as_bytes());
+        }
+    });
+    let dir = TempDir::new("hosts");
+    let hosts = dir.join("hosts");
+    std::fs::write(&hosts, "127.0.0.1 engine.test\n127.0.0.2 engine.test\n").unwrap();
+    let agent = Setup::new()
+        .mount(&hosts, Path::new("/etc/hosts"))
+        .args(&["--docker", &format!("tcp://engine.test:{}", address.port())])
+        .start();
+    let is_served = || {
+        let mut client = Client::connect(&agent);
+        client.send(head("GET", "/test", ""));
+        // Gone before the agent gives up.
+        let patience = Some(Duration::from_secs(1));
+        client.tls.sock.set_read_timeout(patience).unwrap();
+        let mut answer = [0; 12];
+        client.tls.read_exact(&mut answer).is_ok() && answer == *b"HTTP/1.1 200"
+    };
+    assert!(eventually(is_served));
+}
+
+/// Two listeners at different addresses with the same port.
+fn on_one_port() -> (TcpListener, TcpListener) {
+    loop {
+        let first = TcpListener::bind("127.0.0.2:0").unwrap();
+        let port = first.local_addr().unwrap().port();
+        if let Ok(second) = TcpListener::bind(("127.0.0.1", port)) {
+            return (first, second);
+        }
+    }
 }
