@@ -6,11 +6,11 @@
 //! form with `=` (or `-sVALUE`), so that a forgotten value does not swallow the next flag. The
 //! wiping of secrets uses the same plain form, so that both agree on what is one.
 
-use super::Command;
 use super::error::ConfigError;
 use super::install;
 use super::options::{self, Id, Kind, MAX_LOG_LEVEL, OPTIONS, Opt};
 use super::raw::Origin;
+use super::{Ask, Command, Task};
 use std::convert::Infallible;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -20,22 +20,22 @@ use std::sync::LazyLock;
 pub const COMMANDS: [(&str, Command, &str); 10] = [
     (
         "daemon",
-        Command::Daemon,
+        Command::Task(Task::Daemon),
         "serve the proxy and register the node (the default)",
     ),
     (
         "root-cert",
-        Command::RootCert,
+        Command::Task(Task::RootCert),
         "print the root certificate that signs the proxy's",
     ),
     (
         "report",
-        Command::Report,
+        Command::Task(Task::Report),
         "collect once and print the JSON that would be sent",
     ),
     (
         "check",
-        Command::Check,
+        Command::Task(Task::Check),
         "try all settings, Docker and the masters, and say what works",
     ),
     (
@@ -45,20 +45,20 @@ pub const COMMANDS: [(&str, Command, &str); 10] = [
     ),
     (
         "policy",
-        Command::Policy,
+        Command::Task(Task::Policy),
         "`policy show NAME` prints a policy's rules; `policy explain USER METHOD PATH [FILE]` says \
          whether a request, with that file's JSON as its body, is allowed and by which rule, and ends with \
          status 0 or 1",
     ),
     (
         "health",
-        Command::Health,
+        Command::Ask(Ask::Health),
         "`health [PID]` asks the agent that runs here whether its event loops turn, Docker answers and \
          a master has its report; `health live [PID]`, of the loops alone; ends with status 0 or 1",
     ),
     (
         "reload",
-        Command::Reload,
+        Command::Ask(Ask::Reload),
         "`reload [PID]` has the agent that runs here read its files again, as SIGHUP does, and says \
          what came of it; ends with status 0 or 1",
     ),
@@ -91,8 +91,7 @@ const FLAG_HELP: &str = "--help";
 const FLAG_VERSION: &str = "--version";
 const FLAG_VERBOSE: &str = "--verbose";
 
-/// The options of the table, and those of commands.
-/// Every option, those of `install` included.
+/// Every option of the table, and those of `install` behind them.
 pub fn every() -> impl Iterator<Item = &'static Opt> {
     OPTIONS.iter().chain(&install::OPTIONS)
 }
@@ -166,13 +165,13 @@ fn command(left: Vec<OsString>) -> Result<(Command, Vec<String>), ConfigError> {
         };
         match command {
             None => command = Some(named(word)?),
-            Some(Command::Policy | Command::Health | Command::Reload) => {
+            Some(Command::Task(Task::Policy) | Command::Ask(_)) => {
                 operands.push(word.to_string());
             }
             Some(_) => return usage(format!("unexpected argument `{}`", word.escape_debug())),
         }
     }
-    Ok((command.unwrap_or(Command::Daemon), operands))
+    Ok((command.unwrap_or(Command::Task(Task::Daemon)), operands))
 }
 
 fn named(word: &str) -> Result<Command, ConfigError> {
@@ -358,19 +357,23 @@ mod tests {
             &["--docker", "h:1"],
             &["--docker=h:1"],
         ] {
-            assert_eq!(run(line), (Command::Daemon, docker.clone()), "{line:?}");
+            assert_eq!(
+                run(line),
+                (Command::Task(Task::Daemon), docker.clone()),
+                "{line:?}"
+            );
         }
         assert_eq!(
             run(&["-vvd", "h:1", "check"]),
             (
-                Command::Check,
+                Command::Task(Task::Check),
                 vec![docker[0].clone(), (Id::LogLevel, "2".into())]
             )
         );
         assert_eq!(run(&["report", "-v"]).1, [(Id::LogLevel, "1".into())]);
         assert_eq!(run(&["-vvvv"]).1, [(Id::LogLevel, "2".into())]);
         assert_eq!(run(&["--verbose", "-v"]).1, [(Id::LogLevel, "2".into())]);
-        assert_eq!(run(&["--", "check"]).0, Command::Check);
+        assert_eq!(run(&["--", "check"]).0, Command::Task(Task::Check));
         assert_eq!(run(&["--secret=-x"]).1, [(Id::Secret, "-x".into())]);
         assert_eq!(
             run(&["--dm.auth.adminPassword="]).1,
