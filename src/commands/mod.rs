@@ -102,7 +102,7 @@ impl Failure {
 /// Does what was asked for by `arguments`. `wiped`: no secret is left in the process list.
 pub fn run(request: Request, wiped: bool, arguments: Vec<OsString>) -> Result<ExitCode, Failure> {
     let mut config = match request {
-        Request::Help => return print(&config::help()),
+        Request::Help(about) => return print(&config::help(about)),
         Request::Version => {
             return print(concat!("haven-agent ", env!("CARGO_PKG_VERSION"), "\n"));
         }

@@ -77,8 +77,8 @@ pub const COMMANDS: [(&str, Command, &str); 10] = [
 /// What a command line asks for.
 #[derive(Debug)]
 pub enum CommandLine {
-    /// The help text.
-    Help,
+    /// The help text, begun with that of a command where one is named.
+    Help(Option<Command>),
     /// The version.
     Version,
     /// A command, the words behind it, and the settings given: option, origin, by its Spring name,
@@ -107,10 +107,11 @@ const WORD: u8 = b'=';
 
 /// What a command line asks for.
 pub fn parse(arguments: &[OsString]) -> Result<CommandLine, ConfigError> {
-    let mut left = pico_args::Arguments::from_vec(normalise(arguments).plain);
-    if left.contains(FLAG_HELP) {
-        return Ok(CommandLine::Help);
+    let plain = normalise(arguments).plain;
+    if let Some(about) = help_asked(&plain) {
+        return Ok(CommandLine::Help(about));
     }
+    let mut left = pico_args::Arguments::from_vec(plain);
     if left.contains(FLAG_VERSION) {
         return Ok(CommandLine::Version);
     }
@@ -134,6 +135,18 @@ pub fn parse(arguments: &[OsString]) -> Result<CommandLine, ConfigError> {
     let (command, operands) = command(left.finish())?;
     install::check(command, &flags)?;
     Ok(CommandLine::Run(command, operands, flags))
+}
+
+/// Whether help is wanted, and with which command: by `--help`, or by `help` in a command's place.
+fn help_asked(plain: &[OsString]) -> Option<Option<Command>> {
+    let mut words = plain
+        .iter()
+        .filter_map(|part| part.to_str()?.strip_prefix(char::from(WORD)));
+    let first = words.next();
+    let word = first == Some("help");
+    let about = if word { words.next() } else { first };
+    let asked = word || plain.iter().any(|part| part == FLAG_HELP);
+    asked.then(|| named(about?).ok())
 }
 
 fn usage<T>(problem: String) -> Result<T, ConfigError> {
@@ -384,17 +397,26 @@ mod tests {
 
     #[test]
     fn help_and_version_end_the_reading() {
-        for line in [
-            &["-h"][..],
-            &["-vh"],
-            &["check", "--help", "--nonsense"],
-            &["--nonsense", "--help"],
+        let install = Some(Command::Install);
+        for (line, expected) in [
+            (&["-h"][..], None),
+            (&["-vh"], None),
+            (&["--nonsense", "--help"], None),
+            (&["frobnicate", "--help"], None),
+            (&["help"], None),
+            (&["help", "frobnicate"], None),
+            (&["install", "--help", "--nonsense"], install),
+            (&["-h", "--docker", "check", "install"], install),
+            (&["help", "install"], install),
+            (&["-v", "help", "install", "check"], install),
         ] {
-            assert!(
-                matches!(parse(&args(line)), Ok(CommandLine::Help)),
-                "{line:?}"
-            );
+            let parsed = parse(&args(line));
+            let Ok(CommandLine::Help(about)) = parsed else {
+                panic!("{line:?}: {parsed:?}");
+            };
+            assert_eq!(about, expected, "{line:?}");
         }
+        assert!(error(&["check", "help"]).starts_with("unexpected argument `help`"));
         for line in [&["-V"][..], &["--version"]] {
             assert!(matches!(parse(&args(line)), Ok(CommandLine::Version)));
         }

@@ -197,8 +197,8 @@ pub enum TimeFormat {
 /// What the command line asks for, once the settings are known to be good.
 #[derive(Debug)]
 pub enum Request {
-    /// The help text.
-    Help,
+    /// The help text, begun with that of a command where one is named.
+    Help(Option<Command>),
     /// The version.
     Version,
     /// The hash of a password, which needs no settings.
@@ -229,7 +229,7 @@ pub fn load(arguments: Vec<OsString>) -> Result<Request, ConfigError> {
 /// Reads all settings.
 pub fn read(around: &Surroundings) -> Result<Request, ConfigError> {
     match arguments::parse(&around.arguments)? {
-        CommandLine::Help => Ok(Request::Help),
+        CommandLine::Help(about) => Ok(Request::Help(about)),
         CommandLine::Version => Ok(Request::Version),
         CommandLine::Run(command, operands, flags) => match command {
             Command::HashPassword => Ok(Request::HashPassword),

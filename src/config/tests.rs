@@ -741,7 +741,7 @@ fn the_effective_arguments_are_a_python_dictionary() {
 
 #[test]
 fn the_help_text_names_every_option_within_its_width() {
-    let help = help();
+    let help = help(None);
     for option in &OPTIONS {
         assert!(
             help.contains(&format!("--{} ", option.flag())),
