@@ -269,7 +269,11 @@ impl Conn {
                 401,
                 "haven-agent: this connection's client certificate is not, or no longer, let in",
             ),
-            _ => Reply::unauthorized(),
+            Verdict::Wrong(_) => Reply::new(
+                401,
+                "haven-agent: the user name or the password that was sent is wrong",
+            ),
+            Verdict::Refused | Verdict::Allowed(_) => Reply::unauthorized(),
         };
         self.end_with(&refusal, framing, now);
     }

@@ -117,6 +117,8 @@ impl Judging {
             Some(b"good") => Some(allowed()),
             Some(b"reader") => Some(reader()),
             Some(b"maker") => Some(maker()),
+            Some(b"wrong") => Some(Verdict::Wrong(Some(Arc::from("ann")))),
+            Some(b"unknown") => Some(Verdict::Wrong(None)),
             Some(b"busy") => Some(Verdict::Overloaded),
             Some(b"guess") => Some(Verdict::Delayed(Duration::from_millis(1500))),
             Some(b"page") => Some(Verdict::Forbidden {
