@@ -100,6 +100,9 @@ impl Failure {
 }
 
 /// Does what was asked for by `arguments`. `wiped`: no secret is left in the process list.
+///
+/// # Errors
+/// What ended it early.
 pub fn run(request: Request, wiped: bool, arguments: Vec<OsString>) -> Result<ExitCode, Failure> {
     let mut config = match request {
         Request::Help(about) => return print(&config::help(about)),

@@ -106,6 +106,9 @@ static NAMES: LazyLock<Vec<String>> = LazyLock::new(|| {
 const WORD: u8 = b'=';
 
 /// What a command line asks for.
+///
+/// # Errors
+/// An option or a command is not known, lacks its value, or does not fit the others.
 pub fn parse(arguments: &[OsString]) -> Result<CommandLine, ConfigError> {
     let plain = normalise(arguments).plain;
     if let Some(about) = help_asked(&plain) {

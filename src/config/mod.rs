@@ -215,6 +215,9 @@ pub enum Request {
 
 /// Reads all settings of the process, whose arguments (without the program's name) were
 /// `arguments`.
+///
+/// # Errors
+/// A setting, or a file that one names, is wrong.
 pub fn load(arguments: Vec<OsString>) -> Result<Request, ConfigError> {
     read(&Surroundings {
         arguments,
@@ -227,6 +230,9 @@ pub fn load(arguments: Vec<OsString>) -> Result<Request, ConfigError> {
 }
 
 /// Reads all settings.
+///
+/// # Errors
+/// A setting, or a file that one names, is wrong.
 pub fn read(around: &Surroundings) -> Result<Request, ConfigError> {
     match arguments::parse(&around.arguments)? {
         CommandLine::Help(about) => Ok(Request::Help(about)),

@@ -16,6 +16,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// Makes the texts mean something. `pid1`: whether this is process 1, a container's only one.
+///
+/// # Errors
+/// A text means nothing, or does not fit another setting.
 pub fn config(task: Task, mut raw: RawConfig, pid1: bool) -> Result<Config, ConfigError> {
     let mut warnings = std::mem::take(&mut raw.warnings);
     let docker = docker(&raw)?;

@@ -193,18 +193,27 @@ impl Session {
     }
 
     /// The verdict on the request at hand.
+    ///
+    /// # Errors
+    /// The session is over.
     pub fn verdict(&mut self, verdict: Verdict, cx: &mut Context<'_>) -> Result<(), Over> {
         self.conn.verdict(verdict, cx.policies, cx.now);
         self.advance(cx)
     }
 
     /// The agent is stopping.
+    ///
+    /// # Errors
+    /// The session is over.
     pub fn drain(&mut self, cx: &mut Context<'_>) -> Result<(), Over> {
         self.conn.drain();
         self.advance(cx)
     }
 
     /// A deadline has come.
+    ///
+    /// # Errors
+    /// The session is over.
     pub fn timeout(&mut self, cx: &mut Context<'_>) -> Result<(), Over> {
         match &self.phase {
             Phase::Handshake { deadline } if cx.now >= *deadline => {
