@@ -51,7 +51,11 @@ fn explain(
             return Ok(ExitCode::FAILURE);
         }
     };
-    let (ruling, then) = judge(config, user, method, &target, body.as_deref());
+    let ruling = judge(config, user, method, &target, body.as_deref());
+    let then = match (&ruling.trial, &body) {
+        (Some(_), None) => "then: its body is judged as well: give it in a file\n",
+        _ => "",
+    };
     let verdict = if ruling.allowed { "allowed" } else { "denied" };
     print(&format!(
         "{verdict}\nto:   {user}\nasks: {method} {}{}\nby:   {}\n{then}",
@@ -88,14 +92,14 @@ fn check_question(config: &Config, user: &str, method: &str, path: &str) -> Resu
     Ok(())
 }
 
-/// The ruling, and a line that says what else would be judged.
+/// The ruling, with that on the body where there is one.
 fn judge(
     config: &Config,
     user: &str,
     method: &str,
     target: &Target<'_>,
     body: Option<&[u8]>,
-) -> (Ruling, &'static str) {
+) -> Ruling {
     let question = Question {
         has_body: body.is_some(),
         has_json: body.is_some(),
@@ -104,13 +108,9 @@ fn judge(
     let ruling = config.policies.judge(user, &question);
     match (&ruling.trial, body) {
         (Some(trial), Some(body)) => match trial.judge(body) {
-            Ok(()) => (ruling, ""),
-            Err(denial) => (denial, ""),
+            Ok(()) => ruling,
+            Err(denial) => denial,
         },
-        (Some(_), None) => (
-            ruling,
-            "then: its body is judged as well: give it in a file\n",
-        ),
-        (None, _) => (ruling, ""),
+        _ => ruling,
     }
 }

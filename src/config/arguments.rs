@@ -17,7 +17,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::sync::LazyLock;
 
 /// The commands by name.
-pub const COMMANDS: [(&str, Command, &str); 10] = [
+pub static COMMANDS: [(&str, Command, &str); 10] = [
     (
         "daemon",
         Command::Task(Task::Daemon),
@@ -149,7 +149,7 @@ fn help_asked(plain: &[OsString]) -> Option<Option<Command>> {
     let word = first == Some("help");
     let about = if word { words.next() } else { first };
     let asked = word || plain.iter().any(|part| part == FLAG_HELP);
-    asked.then(|| named(about?).ok())
+    asked.then(|| known(about?))
 }
 
 fn usage<T>(problem: String) -> Result<T, ConfigError> {
@@ -190,9 +190,14 @@ fn command(left: Vec<OsString>) -> Result<(Command, Vec<String>), ConfigError> {
     Ok((command.unwrap_or(Command::Task(Task::Daemon)), operands))
 }
 
+fn known(word: &str) -> Option<Command> {
+    let entry = COMMANDS.iter().find(|(name, ..)| *name == word);
+    entry.map(|(_, command, _)| *command)
+}
+
 fn named(word: &str) -> Result<Command, ConfigError> {
-    if let Some((_, command, _)) = COMMANDS.iter().find(|(name, ..)| *name == word) {
-        return Ok(*command);
+    if let Some(command) = known(word) {
+        return Ok(command);
     }
     let names: Vec<&str> = COMMANDS.iter().map(|(name, ..)| *name).collect();
     usage(format!(

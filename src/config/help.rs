@@ -43,8 +43,8 @@ and for dm-agent.ini, the old name, in the same places.
 /// The help text; what is `about` one command comes first.
 pub fn help(about: Option<Command>) -> String {
     let mut text = String::new();
-    for (name, command, what) in COMMANDS {
-        if about == Some(command) {
+    for (name, command, what) in &COMMANDS {
+        if about == Some(*command) {
             // Writing to a string cannot fail.
             let _ = writeln!(text, "usage: haven-agent {name} [--OPTION VALUE ...]\n");
             item(&mut text, name, what);
@@ -53,7 +53,7 @@ pub fn help(about: Option<Command>) -> String {
     }
     text.push_str(HEAD);
     text.push_str("\ncommands:\n");
-    for (name, _, what) in COMMANDS {
+    for (name, _, what) in &COMMANDS {
         item(&mut text, name, what);
     }
     for (group, title) in GROUPS {

@@ -291,7 +291,9 @@ impl Conn {
         };
         // Whom nobody knows gets short answers of our own, and holds no connection by not reading them.
         self.owes |= exchange.user.is_some();
-        self.finished.extend(exchange.into_access());
+        if let Some(access) = exchange.into_access() {
+            self.finished.push_back(access);
+        }
     }
 
     // ---------------------------------------------------------------- what the shell asks
