@@ -40,7 +40,10 @@ pub enum Sink {
 
 static LOGGER: OnceLock<Logger> = OnceLock::new();
 
-/// Installs the sink. A second call changes nothing. An error leaves the program without a log.
+/// Installs the sink. A second call changes nothing.
+///
+/// # Errors
+/// No descriptor or no thread: the program is without a log.
 pub fn init(level: LevelFilter, zone: Zone, to: Sink) -> io::Result<()> {
     let file = match to {
         Sink::Stdout => io::stdout().as_fd().try_clone_to_owned()?,

@@ -53,6 +53,9 @@ enum Section {
 }
 
 /// Reads the settings of a file, in the order of their lines.
+///
+/// # Errors
+/// The first line that is no setting, by its number.
 pub fn parse(bytes: &[u8]) -> Result<Vec<Entry>, IniError> {
     let text = decode(bytes)?;
     let mut reader = Reader::default();

@@ -93,6 +93,9 @@ impl RawConfig {
     }
 
     /// Reads everything: `flags` (the command line's settings), the environment, the INI files.
+    ///
+    /// # Errors
+    /// A variable or key is not known, a value is no text, or a file cannot be read.
     pub fn read(
         flags: Vec<(Id, Origin, bool, String)>,
         around: &Surroundings,
@@ -297,6 +300,9 @@ fn is_absent(error: &io::Error) -> bool {
 }
 
 /// Reads all of `file`, which may have at most `limit` bytes.
+///
+/// # Errors
+/// `FileTooLarge`; else `read(2)`.
 pub fn read_bounded(file: File, limit: usize) -> io::Result<Vec<u8>> {
     let bytes = read_up_to(&file, limit.saturating_add(1))?;
     if bytes.len() > limit {

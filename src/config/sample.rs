@@ -2,7 +2,7 @@
 //! one that is there, its own or an old agent's.
 
 use super::options::{self, GROUPS, Id, Kind, OPTIONS};
-use super::{Command, Config, ConfigError, Request, Surroundings, ini};
+use super::{Config, ConfigError, Request, Surroundings, Task, ini};
 use std::ffi::OsString;
 use std::fmt::Write;
 use std::path::PathBuf;
@@ -67,7 +67,7 @@ pub fn try_out(values: &Values, files: bool) -> Result<Config, ConfigError> {
         pid1: false,
     })?;
     match request {
-        Request::Run(config) if config.command == Command::Check => Ok(*config),
+        Request::Run(config) if config.task == Task::Check => Ok(*config),
         _ => Err(ConfigError::Usage("settings ask for a command".to_owned())),
     }
 }

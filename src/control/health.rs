@@ -41,11 +41,17 @@ pub struct Reports {
 
 impl Health {
     /// Whether the event loops turn.
+    ///
+    /// # Errors
+    /// Which of them does not.
     pub fn live(&self) -> Answer {
         summary(&[self.loops()])
     }
 
     /// Whether all is well.
+    ///
+    /// # Errors
+    /// What is not.
     pub fn all(&self) -> Answer {
         let mut checks = vec![self.loops(), self.docker()];
         checks.extend(self.reports.as_ref().map(Reports::check));

@@ -124,8 +124,10 @@ impl Shared {
         self.connections.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// Lets a client in that was admitted and has shown its address; else says why it is to go,
-    /// and gives its place back.
+    /// Lets a client in that was admitted and has shown its address, or gives its place back.
+    ///
+    /// # Errors
+    /// Why it is to go.
     pub fn enter(&self, peer: IpAddr) -> Result<(), Kind> {
         let allowed = |network: &Network| network.contains(peer);
         let refusal = if !self.allow_from.is_empty() && !self.allow_from.iter().any(allowed) {

@@ -25,12 +25,18 @@ enum Socket {
 impl Stream {
     /// Connects to a Unix socket. A listener whose queue is full is waited for until the deadline
     /// (`unix(7)`: connect blocks, for as long as `SO_SNDTIMEO` lets it).
+    ///
+    /// # Errors
+    /// `connect(2)` (`EAGAIN`: the queue is full to the end), or the path is too long.
     pub fn unix(path: &Path, deadline: Instant) -> io::Result<Stream> {
         let address = unix_address(path)?;
         Stream::connect_unix(&address, size_of_val(&address), deadline)
     }
 
     /// Connects to the Unix socket without a file that is called `name`, as [`Stream::unix`] does.
+    ///
+    /// # Errors
+    /// As there, or the name is too long.
     pub fn abstract_unix(name: &str, deadline: Instant) -> io::Result<Stream> {
         let (address, length) = abstract_address(name)?;
         Stream::connect_unix(&address, length, deadline)
@@ -77,6 +83,9 @@ impl Stream {
     /// Resolves `host` (a name, an IPv4 address or an IPv6 address without brackets) and connects
     /// to the first of its addresses that answers; none may use up the time of those after it.
     /// The look-up itself is bounded by the resolver's own time-outs only.
+    ///
+    /// # Errors
+    /// The name has no address, or why the last of them failed; `TimedOut` at the deadline.
     pub fn tcp(host: &str, port: u16, deadline: Instant) -> io::Result<Stream> {
         let addresses: Vec<_> = (host, port).to_socket_addrs()?.collect();
         let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
