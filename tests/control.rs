@@ -234,6 +234,25 @@ fn thread_named(agent: &Agent, name: &str) -> String {
 }
 
 #[test]
+fn no_room_for_clients_is_told_of_after_a_while() {
+    let upstream = engine();
+    let agent = setup(&upstream).args(&["--max-connections", "1"]).start();
+    let mut client = Client::connect(&agent);
+    assert_eq!(client.ask("GET", "/info", "").status, 200);
+    is_well(ask(&agent, "health"), HEALTHY);
+    assert!(eventually(|| ask(&agent, "health").code == Some(1)));
+    is_ill(
+        ask(&agent, "health"),
+        &["unhealthy: all 1 connections are taken for 1"],
+    );
+    is_well(ask(&agent, "health live"), LIVE);
+    // It is still served.
+    assert_eq!(client.ask("GET", "/info", "").status, 200);
+    drop(client);
+    assert!(eventually(|| ask(&agent, "health").code == Some(0)));
+}
+
+#[test]
 fn an_agent_that_stands_is_not_waited_for_for_ever() {
     let upstream = engine();
     let agent = setup(&upstream).start();

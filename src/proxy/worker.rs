@@ -212,7 +212,7 @@ impl Worker {
             return Ok(());
         };
         for _ in 0..ACCEPT_BATCH {
-            if !self.shared.admit() {
+            if !self.shared.admit(self.now) {
                 return self.stop_listening();
             }
             match listener.accept() {
