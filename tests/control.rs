@@ -12,7 +12,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 use std::path::Path;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use support::agent::{Agent, Setup, basic, binary};
 use support::authority::Authority;
@@ -250,6 +250,34 @@ fn no_room_for_clients_is_told_of_after_a_while() {
     assert_eq!(client.ask("GET", "/info", "").status, 200);
     drop(client);
     assert!(eventually(|| ask(&agent, "health").code == Some(0)));
+}
+
+#[test]
+fn live_waits_for_no_other_question() {
+    let upstream = engine();
+    let agent = setup(&upstream).start();
+    upstream.remove_socket();
+    let _deaf = UnixListener::bind(upstream.socket()).unwrap();
+    let pid = agent.id().to_string();
+    let health = || Running::start(clean(binary()).args(["health", &pid]));
+    let began = Instant::now();
+    let asked: Vec<_> = (0..4).map(|_| health()).collect();
+    // All of them are there, for the next one has no place.
+    assert!(eventually(|| health()
+        .finish()
+        .out()
+        .ends_with(": ask again\n")));
+    is_well(ask(&agent, "health live"), LIVE);
+    assert!(
+        began.elapsed() < Duration::from_secs(3),
+        "Docker was waited for"
+    );
+    for health in asked {
+        is_ill(
+            health.finish(),
+            &["unhealthy: Docker at ", " did not answer"],
+        );
+    }
 }
 
 #[test]

@@ -141,7 +141,7 @@ Num       RefCount Protocol Flags    Type St Inode Path
     fn an_answer_does_not_steer_the_terminal() {
         let (ours, mut theirs) = UnixStream::pair().unwrap();
         theirs.write_all(b"+a\x1b[2Jb\n").unwrap();
-        let stream = Stream::accepted(ours, Instant::now() + PATIENCE);
+        let stream = Stream::over(ours, Instant::now() + PATIENCE);
         let answer = exchange(stream, Question::Health).unwrap();
         assert_eq!(answer, Ok("a [2Jb".to_owned()));
     }

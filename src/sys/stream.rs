@@ -36,8 +36,8 @@ impl Stream {
         Stream::connect_unix(&address, length, deadline)
     }
 
-    /// A connection that a listener has accepted.
-    pub fn accepted(socket: UnixStream, deadline: Instant) -> Stream {
+    /// A connection that is there already, as one that a listener has accepted.
+    pub fn over(socket: UnixStream, deadline: Instant) -> Stream {
         Stream {
             socket: Socket::Unix(socket),
             deadline,
@@ -72,6 +72,11 @@ impl Stream {
             socket: Socket::Unix(socket),
             deadline,
         })
+    }
+
+    /// Gives reads and writes until `deadline` from now on.
+    pub fn extend(&mut self, deadline: Instant) {
+        self.deadline = deadline;
     }
 
     /// Resolves `host` (a name, an IPv4 address or an IPv6 address without brackets) and connects
@@ -249,7 +254,7 @@ mod tests {
         let address = SocketAddr::from_abstract_name(&name).unwrap();
         let listener = UnixListener::bind_addr(&address).unwrap();
         let mut near = Stream::abstract_unix(&name, soon(20_000)).unwrap();
-        let mut far = Stream::accepted(listener.accept().unwrap().0, soon(20_000));
+        let mut far = Stream::over(listener.accept().unwrap().0, soon(20_000));
         let (pid, uid) = (std::process::id(), crate::sys::process::effective_uid());
         assert_eq!(near.peer().unwrap(), Peer { pid, uid });
         assert_eq!(far.peer().unwrap(), Peer { pid, uid });
