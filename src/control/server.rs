@@ -2,7 +2,7 @@
 //! What takes its time gets a thread more: nobody who asks whether the loops turn waits for it.
 
 use super::health::Health;
-use super::{Answer, MAX_ANSWER, Question, name, read_line};
+use super::{Answer, MAX_ANSWER, Question, ROOT, new_name, read_line};
 use crate::sys::process::effective_uid;
 use crate::sys::stream::{Peer, Stream};
 use crate::sys::thread::{STACK_SIZE, start_thread};
@@ -28,23 +28,19 @@ const MAX_SLOW: usize = 4;
 /// After a client could not be accepted: descriptors have run out.
 const REST: Duration = Duration::from_secs(1);
 
-/// Root may ask whatever the agent's user is.
-const ROOT: u32 = 0;
-
 /// Starts the thread `control`, which ends with the process. An agent that cannot be asked does its
 /// work all the same.
 pub fn start(health: Health) {
     if let Err(error) = try_start(health) {
         ::log::warn!(
-            "`haven-agent health` and `haven-agent reload` will not find this agent: the socket \
-             {} cannot be had: {error}",
-            name(std::process::id())
+            "`haven-agent health` and `haven-agent reload` will not find this agent: its socket \
+             cannot be had: {error}"
         );
     }
 }
 
 fn try_start(health: Health) -> io::Result<()> {
-    let address = SocketAddr::from_abstract_name(name(std::process::id()))?;
+    let address = SocketAddr::from_abstract_name(new_name())?;
     let listener = UnixListener::bind_addr(&address)?;
     let health = Arc::new(health);
     start_thread("control", STACK_SIZE, move || serve(&listener, &health))

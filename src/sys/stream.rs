@@ -27,13 +27,23 @@ impl Stream {
     /// (`unix(7)`: connect blocks, for as long as `SO_SNDTIMEO` lets it).
     pub fn unix(path: &Path, deadline: Instant) -> io::Result<Stream> {
         let address = unix_address(path)?;
-        Stream::connect_unix(&address, size_of_val(&address), deadline)
+        let socket = unix_socket()?;
+        socket.set_write_timeout(Some(remaining(deadline)?))?;
+        connect(&socket, &address, size_of_val(&address))?;
+        Ok(Stream::over(socket, deadline))
     }
 
-    /// Connects to the Unix socket without a file that is called `name`, as [`Stream::unix`] does.
+    /// Connects to the Unix socket without a file that is called `name`, at once or not at all.
+    ///
+    /// # Errors
+    /// Nobody listens there; `WouldBlock` when its queue is full.
     pub fn abstract_unix(name: &str, deadline: Instant) -> io::Result<Stream> {
         let (address, length) = abstract_address(name)?;
-        Stream::connect_unix(&address, length, deadline)
+        let socket = unix_socket()?;
+        socket.set_nonblocking(true)?;
+        connect(&socket, &address, length)?;
+        socket.set_nonblocking(false)?;
+        Ok(Stream::over(socket, deadline))
     }
 
     /// A connection that is there already, as one that a listener has accepted.
@@ -42,36 +52,6 @@ impl Stream {
             socket: Socket::Unix(socket),
             deadline,
         }
-    }
-
-    fn connect_unix(
-        address: &libc::sockaddr_un,
-        length: usize,
-        deadline: Instant,
-    ) -> io::Result<Stream> {
-        // SAFETY: a plain call; the descriptor it returns is new and owned by nobody else.
-        let socket = unsafe {
-            let fd = cvt(libc::socket(
-                libc::AF_UNIX,
-                libc::SOCK_STREAM | libc::SOCK_CLOEXEC,
-                0,
-            ))?;
-            UnixStream::from(OwnedFd::from_raw_fd(fd))
-        };
-        socket.set_write_timeout(Some(remaining(deadline)?))?;
-        // SAFETY: `address` is a live, initialised `sockaddr_un`, and `length`, which is at most its
-        // size, says how much of it is meant; the kernel only reads it.
-        cvt(unsafe {
-            libc::connect(
-                socket.as_raw_fd(),
-                (&raw const *address).cast(),
-                length.min(size_of_val(address)) as libc::socklen_t,
-            )
-        })?;
-        Ok(Stream {
-            socket: Socket::Unix(socket),
-            deadline,
-        })
     }
 
     /// Gives reads and writes until `deadline` from now on.
@@ -100,6 +80,31 @@ impl Stream {
         }
         Err(last)
     }
+}
+
+fn unix_socket() -> io::Result<UnixStream> {
+    // SAFETY: a plain call; the descriptor it returns is new and owned by nobody else.
+    unsafe {
+        let fd = cvt(libc::socket(
+            libc::AF_UNIX,
+            libc::SOCK_STREAM | libc::SOCK_CLOEXEC,
+            0,
+        ))?;
+        Ok(UnixStream::from(OwnedFd::from_raw_fd(fd)))
+    }
+}
+
+fn connect(socket: &UnixStream, address: &libc::sockaddr_un, length: usize) -> io::Result<()> {
+    // SAFETY: `address` is a live, initialised `sockaddr_un`, and `length`, which is at most its
+    // size, says how much of it is meant; the kernel only reads it.
+    cvt(unsafe {
+        libc::connect(
+            socket.as_raw_fd(),
+            (&raw const *address).cast(),
+            length.min(size_of_val(address)) as libc::socklen_t,
+        )
+    })?;
+    Ok(())
 }
 
 /// Who is at the other end of a Unix socket (`unix(7)`, `SO_PEERCRED`): who connected, or who
