@@ -152,6 +152,25 @@ fn docker_that_does_not_answer_is_told_of() {
     is_well(ask(&agent, "health"), HEALTHY);
 }
 
+#[test]
+fn why_dockers_socket_refuses_the_agent_is_told() {
+    if !is_root() {
+        return;
+    }
+    let (upstream, dir) = (engine(), TempDir::new("refused"));
+    for (mode, advice) in [
+        (0o600, "its mode 600 lets no group in; "),
+        (0o660, "it belongs to the group 0; "),
+    ] {
+        fs::set_permissions(upstream.socket(), fs::Permissions::from_mode(mode)).unwrap();
+        let mut command = as_somebody(&dir);
+        command.args(["--config", "/dev/null", "check", "--docker"]);
+        command.arg(format!("unix://{}", upstream.socket().display()));
+        let outcome = run(command.current_dir(dir.path()), b"");
+        assert!(outcome.out().contains(advice), "{outcome:?}");
+    }
+}
+
 /// A master that takes reports for as long as it is wanted.
 fn master() -> (String, std::sync::Arc<std::sync::atomic::AtomicBool>) {
     use std::sync::atomic::{AtomicBool, Ordering};
