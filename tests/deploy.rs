@@ -26,6 +26,7 @@ fn operator(mut command: Command) -> Command {
     command
         .env("HAVEN_MASTER", "10.0.0.3:8761")
         .env("HAVEN_HOSTNAME", "node1")
+        .env("HAVEN_PORT", "9771")
         .env("DOCKER_GID", "999");
     command
 }
@@ -73,6 +74,7 @@ fn the_agent_takes_what_each_file_sets() {
                 "MASTER" => "10.0.0.3:8761".to_owned(),
                 "ROOT_PATH" => value.replace("/rootfs", "/"),
                 _ => value
+                    .replace("${HAVEN_PORT:-8771}", "8771")
                     .replace("/secrets", &secrets)
                     .replace("$(NODE_ADDRESS)", "10.0.0.9"),
             };
@@ -91,6 +93,20 @@ fn the_agent_takes_what_each_file_sets() {
         };
         assert_eq!(config.docker.to_string(), "unix:///rootfs/run/docker.sock");
         assert!(config.secret.is_some() && !config.users.uses_default_password());
+    }
+}
+
+/// By the name that every loader gives it; `latest` is docker's own alone.
+#[test]
+fn each_file_names_the_image_of_this_version() {
+    let name = concat!("haven-agent:", env!("CARGO_PKG_VERSION"));
+    for (deploy, image) in [
+        ("compose.yaml", format!("${{HAVEN_IMAGE:-{name}}}")),
+        ("stack.yaml", format!("${{HAVEN_IMAGE:-{name}}}")),
+        ("kubernetes.yaml", name.to_owned()),
+    ] {
+        let text = fs::read_to_string(file(deploy)).unwrap();
+        holds(&text, &[&format!(" image: {image}\n")]);
     }
 }
 
@@ -128,7 +144,8 @@ fn compose_takes_its_file() {
                 "65534:999",
                 "propagation: rslave",
                 "target: /secrets/admin",
-                "8771",
+                "9771",
+                "HAVEN_AGENT_ADDRESS: https://localhost:9771",
             ],
         );
         let mut command = clean(tool[0]);
@@ -156,7 +173,8 @@ fn swarm_takes_its_file() {
         &[
             "mode: global",
             "mode: host",
-            "published: 8771",
+            "published: 9771",
+            "HAVEN_AGENT_ADDRESS: https://localhost:9771",
             "read_only: true",
             "- ALL",
             "pids: 64",
