@@ -9,9 +9,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use haven_agent::config::{Request, Surroundings, read};
-use support::docker::clis;
+use support::docker::{clis, missing};
 use support::process::{clean, run};
-use support::skipped;
 
 /// With the schemas of Kubernetes inside; from Python's package index.
 const VALIDATOR: &str = "kubernetes-validate==1.37.0";
@@ -119,7 +118,7 @@ fn compose_takes_its_file() {
         .filter(|tool| has(&[tool, &["version"][..]].concat()))
         .collect();
     if found.is_empty() {
-        skipped("no docker-compose (apt-get install docker-compose) and no docker compose");
+        missing("no docker-compose (apt-get install docker-compose) and no docker compose");
     }
     for tool in found {
         let words = |command: &mut Command| {
@@ -160,7 +159,7 @@ fn compose_takes_its_file() {
 fn swarm_takes_its_file() {
     let takes = |cli: &&PathBuf| has(&[&cli.display().to_string(), "stack", "config", "--help"]);
     let Some(cli) = clis().into_iter().find(|cli| takes(&cli)) else {
-        return skipped("no docker command with `stack config` (version 25)");
+        return missing("no docker command with `stack config` (version 25)");
     };
     let mut command = operator(clean(cli));
     command
@@ -196,7 +195,7 @@ fn kubernetes_takes_its_file() {
             .arg(&new)
             .arg(VALIDATOR);
         if !pip.output().is_ok_and(|output| output.status.success()) {
-            return skipped(&format!("pip cannot install {VALIDATOR}"));
+            return missing(&format!("no {VALIDATOR}, which pip cannot install"));
         }
         // Another test process may have been first.
         let _ = fs::rename(&new, &packages);
