@@ -107,6 +107,7 @@ fn each_file_names_the_image_of_this_version() {
         let text = fs::read_to_string(file(deploy)).unwrap();
         holds(&text, &[&format!(" image: {image}\n")]);
     }
+    holds(include_str!("../README.md"), &[&format!(" {name}\n")]);
 }
 
 /// The container that each engine's own tool makes of it has the least that the agent needs.
