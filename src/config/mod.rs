@@ -23,7 +23,7 @@ mod table;
 pub use arguments::{COMMANDS, every};
 pub use error::ConfigError;
 pub use help::help;
-pub use install::{Init, Install, Password, Uninstall};
+pub use install::{DEFAULT_USER, Init, Install, Password, Uninstall};
 pub use options::{GROUPS, Group, Id, Kind, OPTIONS, Opt};
 pub use place::{Master, proxy_address};
 pub use raw::Surroundings;

@@ -4,6 +4,7 @@
 //! that a Docker that hangs, or that has more to tell than fits, costs one report its containers
 //! and nothing else.
 
+mod access;
 mod endpoint;
 mod error;
 #[cfg(any(test, fuzzing))]

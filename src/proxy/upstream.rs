@@ -11,6 +11,7 @@ use std::time::Duration;
 use crate::docker::{DockerError, Endpoint};
 use crate::proxy::reply::Reply;
 use crate::sys::socket::{Progress, Socket};
+use crate::sys::thread::{STACK_SIZE, start_thread};
 
 /// Addresses of one name that are tried.
 const MAX_ADDRESSES: usize = 16;
@@ -55,9 +56,7 @@ impl Upstream {
                 upstream.resolve(&name); // a literal address is no look-up
             } else {
                 let upstream = Arc::clone(&upstream);
-                thread::Builder::new()
-                    .name("names".to_owned())
-                    .spawn(move || upstream.keep_resolved(&name))?;
+                start_thread("names", STACK_SIZE, move || upstream.keep_resolved(&name))?;
             }
         }
         Ok(upstream)

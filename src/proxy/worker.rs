@@ -216,7 +216,7 @@ impl Worker {
             return Ok(());
         };
         for _ in 0..most {
-            if !self.shared.admit() {
+            if !self.shared.admit(self.now) {
                 return self.stop_listening();
             }
             match listener.accept() {
