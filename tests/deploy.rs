@@ -11,6 +11,7 @@ use std::process::Command;
 use haven_agent::config::{Request, Surroundings, read};
 use support::docker::{clis, missing};
 use support::process::{clean, run};
+use support::skipped;
 
 /// With the schemas of Kubernetes inside; from Python's package index.
 const VALIDATOR: &str = "kubernetes-validate==1.37.0";
@@ -160,7 +161,8 @@ fn compose_takes_its_file() {
 fn swarm_takes_its_file() {
     let takes = |cli: &&PathBuf| has(&[&cli.display().to_string(), "stack", "config", "--help"]);
     let Some(cli) = clis().into_iter().find(|cli| takes(&cli)) else {
-        return missing("no docker command with `stack config` (version 25)");
+        // Debian has an older one alone.
+        return skipped("no docker command with `stack config` (version 25)");
     };
     let mut command = operator(clean(cli));
     command
