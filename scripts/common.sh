@@ -1,6 +1,10 @@
 # What the scripts share; sourced, not run. Leaves the shell in the repository's root.
 # shellcheck shell=bash
 
+# Files that the caller names are looked for where he stands.
+for variable in HAVEN_ROOT_CERT HAVEN_ROOT_KEY; do
+    [ -z "${!variable:-}" ] || export "$variable=$(realpath -m "${!variable}")"
+done
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit
 
 say() { printf '%s\n' "== $*" >&2; }

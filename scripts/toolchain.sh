@@ -1,6 +1,7 @@
 # What scripts/build and the tests of other machines' binaries compile with; sourced after common.sh.
 # shellcheck shell=bash
-# It uses and sets variables of its callers: `options` of cargo, `small`.
+# shellcheck disable=SC2034 # much of it is for the callers
+# It uses and sets variables of its callers: `options` of cargo, `flags` of rustc, `arch`, `small`.
 
 # ARCH, Rust target, zig's name for it and for its least CPU, opt-level (Cargo.toml's, or "z" where space is short), and
 # features beside the target's own.
@@ -15,12 +16,54 @@ riscv64  riscv64gc-unknown-linux-musl    riscv64-linux-musl      baseline      s
 TABLE
 }
 
-# Sets the fields of the machine's line.
-# shellcheck disable=SC2034 # for the callers
+# Sets `arch` and the fields of its line.
 choose_target() {
-    local arch=$1
+    arch=$1
     read -r _ target zig_target cpu level features < <(targets | awk -v arch="$arch" '$1 == arch') ||
         fail "no architecture '$arch'; there are: $(targets | awk '{ printf "%s ", $1 }')"
+}
+
+# How to run what this machine cannot. The CPU is the least that the binary is for: qemu's default would run
+# ARMv7's instructions for a Raspberry Pi Zero too.
+emulator() {
+    case $1 in
+        x86_64) echo qemu-x86_64-static -cpu Opteron_G1 ;;
+        i686) echo qemu-i386-static -cpu coreduo ;;
+        aarch64) echo qemu-aarch64-static -cpu cortex-a53 ;;
+        armv7) echo qemu-arm-static -cpu cortex-a7 ;;
+        armv6) echo qemu-arm-static -cpu arm1176 ;;
+        riscv64) echo qemu-riscv64-static ;;
+    esac
+}
+
+# ring's C: `-Os`, which opt-level "s" asks for, makes calls of the few instructions that curve25519's field arithmetic
+# consists of. `-O1` costs 5 KB and takes a fifth off a handshake; `-O2` 35 KB for no more. The tables for unwinding would
+# keep an unwinder.
+c_flags="-O1 -fno-unwind-tables -fno-asynchronous-unwind-tables"
+
+linker_options=(--icf=all --pack-dyn-relocs=relr --no-eh-frame-hdr -T scripts/no-unwind.ld)
+
+# Adds to `flags` of rustc, and to `last` for the step in which all is compiled (LTO), what makes the chosen machine's binary small.
+size_flags() {
+    # A panic aborts: nothing unwinds.
+    flags+=(-C force-unwind-tables=no)
+    # LLVM's bound of what is inlined, between those of opt-level "s" (50) and "z" (5): on x86_64 70 KB less, for 4 % more
+    # instructions a request and 0.5 % more of a stream and a handshake (scripts/instructions).
+    [ "$level" != s ] || flags+=(-C llvm-args=--inline-threshold=13)
+    [ "$features" = - ] || flags+=(-C "target-feature=$features")
+    # Makes functions of what the code repeats. A request costs a quarter more (Cargo.toml), so only where there is no
+    # other way into the budget. Not for i686, where LLVM takes apart what finds the table of addresses ("expected relocatable
+    # expression").
+    case $arch${small:-} in
+        i686-small) ;;
+        armv6 | *-small) last+=(-C llvm-args=-enable-machine-outliner=always) ;;
+    esac
+}
+
+# CARGO_HOME SYSROOT CHECKOUT RUST: keeps these paths out of the binary, which so is the same wherever it is built. RUST is what the
+# sources of the standard library are called where they are not installed.
+path_flags() {
+    flags+=("--remap-path-prefix=$1/registry/src/=" "--remap-path-prefix=$2/lib/rustlib/src/rust/=$4/" "--remap-path-prefix=$3/=")
 }
 
 # The tools of scripts/zig.txt, the libcs that they made, and what zig keeps.
@@ -39,7 +82,8 @@ has_std() {
     esac
     has rustup || fail "this Rust toolchain has no target $1, and there is no rustup to add it"
     say "adding the Rust target $1"
-    rustup target add "$1"
+    # Another standard library in its place would be another binary.
+    rustup target add "$1" || fail "rustup cannot add the target $1"
 }
 
 # The standard library is compiled with the agent. The sources are a part of the toolchain; that cargo calls it
@@ -52,6 +96,8 @@ build_std() {
     # Without the default features: no backtrace, which has neither tables nor names to work with.
     options+=("-Zbuild-std-features=${small:+optimize_for_size}")
 }
+
+rust_commit() { rustc --version --verbose | sed -n 's/^commit-hash: //p'; }
 
 lld_home() { echo "$(sysroot)/lib/rustlib/$(rustc --version --verbose | sed -n 's/^host: //p')/bin"; }
 

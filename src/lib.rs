@@ -32,7 +32,9 @@
 //! | 6 | `fuzzing` | harnesses of the readers, for tests alone |
 //!
 //! Who starts where: [`run`] reads the settings and hands them to a command; the `daemon` command
-//! starts the threads `log`, `auth`, `reporter`, `reload` and `control` and becomes the proxy's first event loop.
+//! becomes the proxy's first event loop once it has started the threads `log`, `auth`, `reload`,
+//! `control`, `reporter`, where there is use for them `service` (a service manager to be told), `names`
+//! (Docker at a name) and `worker 1` … (more event loops); and `statvfs` for a while, for a disk that may hang.
 
 use std::ffi::OsString;
 use std::process::ExitCode;

@@ -5,6 +5,7 @@
 //! Who logs never waits: lines go into a bounded queue, and a thread of its own writes them. What
 //! finds no room is counted and told as soon as there is some.
 
+use crate::sys::thread::{STACK_SIZE, start_thread};
 use crate::sys::time::{self, UnixTime};
 use crate::zone::Zone;
 use log::{Level, LevelFilter, Log, Metadata, Record};
@@ -40,7 +41,10 @@ pub enum Sink {
 
 static LOGGER: OnceLock<Logger> = OnceLock::new();
 
-/// Installs the sink. A second call changes nothing. An error leaves the program without a log.
+/// Installs the sink. A second call changes nothing.
+///
+/// # Errors
+/// No descriptor or no thread: the program is without a log.
 pub fn init(level: LevelFilter, zone: Zone, to: Sink) -> io::Result<()> {
     let file = match to {
         Sink::Stdout => io::stdout().as_fd().try_clone_to_owned()?,
@@ -62,9 +66,9 @@ pub fn init(level: LevelFilter, zone: Zone, to: Sink) -> io::Result<()> {
     let Some(logger) = LOGGER.get() else {
         return Ok(());
     };
-    std::thread::Builder::new()
-        .name("log".to_string())
-        .spawn(move || logger.queue.write_to(file, &logger.format))?;
+    start_thread("log", STACK_SIZE, move || {
+        logger.queue.write_to(file, &logger.format);
+    })?;
     // It fails only where there is a logger already.
     if log::set_logger(logger).is_ok() {
         log::set_max_level(level);

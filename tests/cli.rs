@@ -522,10 +522,18 @@ fn the_default_password_and_none_at_all_are_warned_of() {
 fn help_and_version_need_no_good_settings() {
     let place = Place::new();
     place.write("haven-agent.ini", "nonsense");
-    for arguments in [&["-h"][..], &["--help"], &["check", "-h"]] {
+    for (arguments, usage) in [
+        (&["-h"][..], "usage: haven-agent [-h] [-d DOCKER]"),
+        (&["--help"], "usage: haven-agent [-h] [-d DOCKER]"),
+        (&["help"], "usage: haven-agent [-h] [-d DOCKER]"),
+        (&["check", "-h"], "usage: haven-agent check ["),
+        (&["help", "policy"], "usage: haven-agent policy ["),
+    ] {
         let output = place.run(arguments, &[("HAVEN_AGENT_NONSENSE", "x")]);
         assert!(output.status.success() && output.stderr.is_empty());
-        assert!(text(&output.stdout).starts_with("usage: haven-agent [-h] [-d DOCKER]"));
+        let help = text(&output.stdout);
+        assert!(help.starts_with(usage), "{help}");
+        assert!(help.contains("--head-timeout"), "{help}");
     }
     let output = place.run(&["--version"], &[]);
     let version = format!("haven-agent {}\n", env!("CARGO_PKG_VERSION"));

@@ -19,7 +19,7 @@ use support::authority::Authority;
 use support::client::Client;
 use support::process::{Outcome, Running, clean, run};
 use support::upstream::Upstream;
-use support::{TempDir, eventually, skipped};
+use support::{TempDir, eventually, skipped, within};
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 const HEALTHY: &str = "healthy: the event loops turn, Docker answers\n";
@@ -152,6 +152,25 @@ fn docker_that_does_not_answer_is_told_of() {
     is_well(ask(&agent, "health"), HEALTHY);
 }
 
+#[test]
+fn why_dockers_socket_refuses_the_agent_is_told() {
+    if !is_root() {
+        return;
+    }
+    let (upstream, dir) = (engine(), TempDir::new("refused"));
+    for (mode, advice) in [
+        (0o600, "its mode 600 lets no group in; "),
+        (0o660, "it belongs to the group 0; "),
+    ] {
+        fs::set_permissions(upstream.socket(), fs::Permissions::from_mode(mode)).unwrap();
+        let mut command = as_somebody(&dir);
+        command.args(["--config", "/dev/null", "check", "--docker"]);
+        command.arg(format!("unix://{}", upstream.socket().display()));
+        let outcome = run(command.current_dir(dir.path()), b"");
+        assert!(outcome.out().contains(advice), "{outcome:?}");
+    }
+}
+
 /// A master that takes reports for as long as it is wanted.
 fn master() -> (String, std::sync::Arc<std::sync::atomic::AtomicBool>) {
     use std::sync::atomic::{AtomicBool, Ordering};
@@ -234,12 +253,84 @@ fn thread_named(agent: &Agent, name: &str) -> String {
 }
 
 #[test]
+fn no_room_for_clients_is_told_of_after_a_while() {
+    let upstream = engine();
+    let agent = setup(&upstream).args(&["--max-connections", "1"]).start();
+    let mut client = Client::connect(&agent);
+    assert_eq!(client.ask("GET", "/info", "").status, 200);
+    is_well(ask(&agent, "health"), HEALTHY);
+    assert!(eventually(|| ask(&agent, "health").code == Some(1)));
+    is_ill(
+        ask(&agent, "health"),
+        &["unhealthy: all 1 connections are taken for "],
+    );
+    is_well(ask(&agent, "health live"), LIVE);
+    // It is still served.
+    assert_eq!(client.ask("GET", "/info", "").status, 200);
+    drop(client);
+    assert!(eventually(|| ask(&agent, "health").code == Some(0)));
+}
+
+/// Who asks takes one as a client does.
+#[test]
+fn descriptors_that_have_run_out_are_told_of() {
+    let upstream = engine();
+    let agent = setup(&upstream).start();
+    let limit = |most: &str| {
+        let process = agent.id().to_string();
+        let soft = format!("--nofile={most}:");
+        run(clean("prlimit").args(["--pid", &process, &soft]), b"").ok()
+    };
+    limit("3");
+    // On some kernels the agent, which waits for who asks, has one for the first already.
+    is_ill(ask(&agent, "health"), &["unhealthy: "]);
+    for words in ["health", "health live"] {
+        is_ill(ask(&agent, words), &["does not answer: it hangs, or "]);
+    }
+    limit("1024");
+    assert!(eventually(|| ask(&agent, "health").code == Some(0)));
+}
+
+#[test]
+fn live_waits_for_no_other_question() {
+    let upstream = engine();
+    let agent = setup(&upstream).start();
+    upstream.remove_socket();
+    let _deaf = UnixListener::bind(upstream.socket()).unwrap();
+    let pid = agent.id().to_string();
+    let health = || Running::start(clean(binary()).args(["health", &pid]));
+    let busy = |health: &Running| health.out().ends_with(": ask again\n");
+    // On a busy machine the first may have their answers before the last have asked.
+    assert!(eventually(|| {
+        let mut asked: Vec<_> = (0..8).map(|_| health()).collect();
+        within(Duration::from_secs(3), || asked.iter().any(busy));
+        is_well(ask(&agent, "health live"), LIVE);
+        let waits = |health: &mut Running| health.exit_within(Duration::ZERO).is_none();
+        let wait = asked.iter_mut().any(waits);
+        let outcomes = asked.into_iter().map(Running::finish);
+        let busy = outcomes.fold(false, |busy, outcome| {
+            let words = [
+                " questions wait for their answers: ask again\n",
+                " did not answer",
+            ];
+            let line = outcome.out();
+            assert!(
+                words.iter().any(|words| line.contains(words)),
+                "{outcome:?}"
+            );
+            busy || line.contains(words[0])
+        });
+        wait && busy
+    }));
+}
+
+#[test]
 fn an_agent_that_stands_is_not_waited_for_for_ever() {
     let upstream = engine();
     let agent = setup(&upstream).start();
     agent.signal("STOP");
     let stands = format!(
-        "unhealthy: the agent, process {}, does not answer: it hangs\n",
+        "unhealthy: the agent, process {}, does not answer: it hangs, or its descriptors have run out\n",
         agent.id()
     );
     is_ill(ask(&agent, "health"), &[&stands]);
@@ -348,9 +439,10 @@ fn an_agent_without_rights_is_asked_by_its_user_and_by_root() {
 fn a_socket_of_that_name_in_other_hands_is_not_believed() {
     let upstream = engine();
     let mut agent = setup(&upstream).start();
+    let address = address(agent.id());
     agent.signal("TERM");
     agent.exit_within(support::PATIENCE).unwrap();
-    let listener = UnixListener::bind_addr(&address(agent.id())).unwrap();
+    let listener = UnixListener::bind_addr(&address).unwrap();
     thread::spawn(move || {
         for stream in listener.incoming() {
             let _ = stream.unwrap().write_all(b"+all is well\n");
@@ -360,10 +452,14 @@ fn a_socket_of_that_name_in_other_hands_is_not_believed() {
     is_ill(ask(&agent, "health"), &[&line]);
 }
 
+/// Of the agent that is this process.
+#[track_caller]
 fn address(pid: u32) -> SocketAddr {
-    let namespace = fs::read_link("/proc/self/ns/pid").unwrap();
-    let name = format!("haven-agent/{}/{pid}", namespace.display());
-    SocketAddr::from_abstract_name(name).unwrap()
+    let table = fs::read_to_string("/proc/net/unix").unwrap();
+    let mut names = table.lines().filter_map(|line| line.split_once('@'));
+    let found = names
+        .find(|(_, name)| name.starts_with("haven-agent/") && name.contains(&format!("/{pid}/")));
+    SocketAddr::from_abstract_name(found.unwrap().1).unwrap()
 }
 
 #[test]

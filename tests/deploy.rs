@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use haven_agent::config::{Request, Surroundings, read};
-use support::docker::clis;
+use support::docker::{clis, missing};
 use support::process::{clean, run};
 use support::skipped;
 
@@ -26,6 +26,7 @@ fn operator(mut command: Command) -> Command {
     command
         .env("HAVEN_MASTER", "10.0.0.3:8761")
         .env("HAVEN_HOSTNAME", "node1")
+        .env("HAVEN_PORT", "9771")
         .env("DOCKER_GID", "999");
     command
 }
@@ -73,6 +74,7 @@ fn the_agent_takes_what_each_file_sets() {
                 "MASTER" => "10.0.0.3:8761".to_owned(),
                 "ROOT_PATH" => value.replace("/rootfs", "/"),
                 _ => value
+                    .replace("${HAVEN_PORT:-8771}", "8771")
                     .replace("/secrets", &secrets)
                     .replace("$(NODE_ADDRESS)", "10.0.0.9"),
             };
@@ -94,6 +96,21 @@ fn the_agent_takes_what_each_file_sets() {
     }
 }
 
+/// By the name that every loader gives it; `latest` is docker's own alone.
+#[test]
+fn each_file_names_the_image_of_this_version() {
+    let name = concat!("haven-agent:", env!("CARGO_PKG_VERSION"));
+    for (deploy, image) in [
+        ("compose.yaml", format!("${{HAVEN_IMAGE:-{name}}}")),
+        ("stack.yaml", format!("${{HAVEN_IMAGE:-{name}}}")),
+        ("kubernetes.yaml", name.to_owned()),
+    ] {
+        let text = fs::read_to_string(file(deploy)).unwrap();
+        holds(&text, &[&format!(" image: {image}\n")]);
+    }
+    holds(include_str!("../README.md"), &[&format!(" {name}\n")]);
+}
+
 /// The container that each engine's own tool makes of it has the least that the agent needs.
 #[test]
 fn compose_takes_its_file() {
@@ -103,7 +120,7 @@ fn compose_takes_its_file() {
         .filter(|tool| has(&[tool, &["version"][..]].concat()))
         .collect();
     if found.is_empty() {
-        skipped("no docker-compose (apt-get install docker-compose) and no docker compose");
+        missing("no docker-compose (apt-get install docker-compose) and no docker compose");
     }
     for tool in found {
         let words = |command: &mut Command| {
@@ -128,7 +145,8 @@ fn compose_takes_its_file() {
                 "65534:999",
                 "propagation: rslave",
                 "target: /secrets/admin",
-                "8771",
+                "9771",
+                "HAVEN_AGENT_ADDRESS: https://localhost:9771",
             ],
         );
         let mut command = clean(tool[0]);
@@ -143,6 +161,7 @@ fn compose_takes_its_file() {
 fn swarm_takes_its_file() {
     let takes = |cli: &&PathBuf| has(&[&cli.display().to_string(), "stack", "config", "--help"]);
     let Some(cli) = clis().into_iter().find(|cli| takes(&cli)) else {
+        // Debian has an older one alone.
         return skipped("no docker command with `stack config` (version 25)");
     };
     let mut command = operator(clean(cli));
@@ -156,7 +175,8 @@ fn swarm_takes_its_file() {
         &[
             "mode: global",
             "mode: host",
-            "published: 8771",
+            "published: 9771",
+            "HAVEN_AGENT_ADDRESS: https://localhost:9771",
             "read_only: true",
             "- ALL",
             "pids: 64",
@@ -178,7 +198,7 @@ fn kubernetes_takes_its_file() {
             .arg(&new)
             .arg(VALIDATOR);
         if !pip.output().is_ok_and(|output| output.status.success()) {
-            return skipped(&format!("pip cannot install {VALIDATOR}"));
+            return missing(&format!("no {VALIDATOR}, which pip cannot install"));
         }
         // Another test process may have been first.
         let _ = fs::rename(&new, &packages);

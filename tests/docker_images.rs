@@ -13,7 +13,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use support::docker::{Cli, IMAGE, Scope, engine_lock};
+use support::docker::{Cli, IMAGE, Scope, Swarm, engine_lock};
 use support::pair::with_each_cli;
 use support::process::run;
 use support::{TempDir, eventually, noise, sha256, skipped};
@@ -382,38 +382,13 @@ fn commit_volumes_and_networks() {
     });
 }
 
-/// Leaves the swarm that a test made, whatever became of the test.
-struct Swarm(Cli);
-
-impl Drop for Swarm {
-    fn drop(&mut self) {
-        self.0.run(&["swarm", "leave", "--force"]);
-    }
-}
-
 #[test]
 fn swarm_and_services() {
     with_each_cli(|pair, scope| {
         let _alone = engine_lock(true);
-        let state = pair
-            .direct
-            .run(&["info", "--format", "{{.Swarm.LocalNodeState}}"])
-            .ok();
-        if state.trim() != "inactive" {
-            skipped("the engine is in a swarm already");
+        let Some(_swarm) = Swarm::begin(&pair.direct, &pair.agent) else {
             return;
-        }
-        let init = [
-            "swarm",
-            "init",
-            "--advertise-addr",
-            "127.0.0.1",
-            "--listen-addr",
-            "127.0.0.1:0",
-        ];
-        let made = pair.agent.run(&init).ok();
-        let _leaves = Swarm(pair.direct.clone());
-        assert!(made.contains("Swarm initialized"), "{made}");
+        };
         let service = scope.name("service");
         let create = [
             "service",

@@ -164,6 +164,9 @@ fn bash_offers_options_commands_and_values() {
         (&["-m", ""], &[]),
         (&["policy", ""], &["show", "explain"]),
         (&["policy", "show", ""], &[]),
+        (&["policy", "--sandb"], &["--sandbox"]),
+        (&["health", ""], &["live"]),
+        (&["reload", ""], &[]),
         (&["-v", "hash"], &["hash-password"]),
         (&["check", "d"], &[]),
         (&["-f", "/etc/host"], &["/etc/hostname", "/etc/hosts"]),
@@ -222,5 +225,7 @@ fn fish_offers_options_commands_and_values() {
     }
     assert_eq!(fish("haven-agent --sandbox ").unwrap(), ["off", "on"]);
     assert_eq!(fish("haven-agent policy ").unwrap(), ["explain", "show"]);
+    assert_eq!(fish("haven-agent health ").unwrap(), ["live"]);
+    assert!(fish("haven-agent reload ").unwrap().is_empty());
     assert!(fish("haven-agent check d").unwrap().is_empty());
 }

@@ -8,15 +8,23 @@
 
 mod support;
 
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use support::agent::{Agent, Setup};
+use support::agent::{Agent, Setup, has_mounts};
 use support::client::{Client, End, field, head, status};
 use support::upstream::Upstream;
-use support::{eventually, noise, sha256};
+use support::{TempDir, eventually, noise, sha256, within};
 
 /// A complete small answer.
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+
+/// The same of an engine that then closes.
+const OK_LAST: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok";
 
 fn before(upstream: &Upstream) -> Agent {
     Setup::new().docker(&upstream.socket()).start()
@@ -155,9 +163,7 @@ fn an_early_answer_reaches_a_client_that_is_still_sending() {
 #[test]
 fn a_stale_connection_is_tried_again_once() {
     // Docker closes each connection after one answer; the first byte of a second request may meet it.
-    let upstream = Upstream::start(|mut connection| {
-        connection.send(OK);
-    });
+    let upstream = Upstream::answering_once(OK);
     let agent = before(&upstream);
     let mut client = Client::connect(&agent);
     for number in 0..10 {
@@ -166,6 +172,8 @@ fn a_stale_connection_is_tried_again_once() {
             "ok",
             "request {number}"
         );
+        // What a connection takes may be acted on, and a POST is sent once only.
+        upstream.wait_until_idle();
         client.send(head("POST", "/test", "Content-Length: 3\r\n") + "abc");
         assert_eq!(
             client.answer("POST").text(),
@@ -187,9 +195,39 @@ fn a_connection_that_goes_stale_just_when_it_is_used() {
     assert_eq!(client.ask("GET", "/first", "").text(), "ok");
     assert_eq!(client.ask("GET", "/second", "").text(), "ok");
     assert_eq!(upstream.connections(), 2);
+    // Docker has read it, and may have done it.
     client.send(head("POST", "/third", "Content-Length: 3\r\n") + "abc");
+    let answer = client.answer("POST");
+    answer.is_error(502);
+    assert!(
+        answer.text().contains("may have acted"),
+        "{}",
+        answer.text()
+    );
+    assert_eq!(upstream.connections(), 2, "a POST was sent twice");
+}
+
+#[test]
+fn a_post_that_a_closed_connection_did_not_take_is_sent_on_another_one() {
+    let closes = Arc::new(AtomicBool::new(false));
+    let upstream = Upstream::start({
+        let closes = Arc::clone(&closes);
+        move |mut connection| {
+            connection.send(OK);
+            eventually(|| closes.load(Ordering::SeqCst));
+        }
+    });
+    let agent = before(&upstream);
+    let mut client = Client::connect(&agent);
+    assert_eq!(client.ask("GET", "/test", "").text(), "ok");
+    // Docker closes while the request is on its way to the agent.
+    agent.pause();
+    client.send(head("POST", "/test", "Content-Length: 3\r\n") + "abc");
+    closes.store(true, Ordering::SeqCst);
+    upstream.wait_until_idle();
+    agent.signal("CONT");
     assert_eq!(client.answer("POST").text(), "ok");
-    assert_eq!(upstream.connections(), 3);
+    assert_eq!(upstream.connections(), 2);
 }
 
 #[test]
@@ -347,6 +385,47 @@ fn a_reader_that_stops_holds_the_writer_back() {
     assert_eq!(client.answer("POST").text(), sha256(&noise(SENT)));
 }
 
+/// However long a client pauses, it gets the end of an answer that Docker has long finished.
+#[test]
+fn a_reader_that_pauses_gets_the_end() {
+    let upstream = Upstream::start(|mut connection| {
+        let length = connection.head.split(['/', ' ']).nth(3).unwrap();
+        let length = length.parse().unwrap();
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n");
+        connection.send(head);
+        connection.send(noise(length));
+        connection.next_head();
+    });
+    let agent = Setup::new()
+        .docker(&upstream.socket())
+        .args(&["--idle-timeout", "1", "-vv"])
+        .start();
+    let mut readers = Vec::new();
+    for (end, fields) in [("kept", ""), ("closed", "Connection: close\r\n")] {
+        // Searches for the longest answer that Docker gets rid of while nobody reads it: of that the end
+        // is in the agent's own buffers. More than 16 MiB the kernel's do not take.
+        let (mut fits, mut too_long) = (0, 16 << 20);
+        while too_long - fits > 32 << 10 {
+            let length = usize::midpoint(fits, too_long);
+            let target = format!("/{end}/{length}");
+            let mut client = Client::connect(&agent);
+            client.send(head("GET", &target, fields));
+            let finished = || agent.log().contains(&format!("\"GET {target}\" 200 "));
+            match within(Duration::from_millis(500), finished) {
+                true => fits = length,
+                false => too_long = length,
+            }
+            readers.push((client, length));
+        }
+    }
+    // Beyond each limit on a connection that is idle or closing.
+    std::thread::sleep(Duration::from_secs(8));
+    for (client, length) in &mut readers {
+        let answer = client.answer("GET");
+        assert!(answer.body == noise(*length), "{}", answer.head);
+    }
+}
+
 /// A reader that has stopped, behind it an engine that has closed: nothing to do, so nothing is done.
 #[test]
 fn a_closed_engine_behind_a_reader_that_stopped_costs_nothing() {
@@ -397,4 +476,61 @@ fn a_restarted_engine_is_used_by_the_next_request() {
     // The same client, on the same connection.
     assert_eq!(client.ask("GET", "/test", "").status, 200);
     assert_eq!(upstream.connections(), 2);
+}
+
+/// Of a name with two addresses, one of which does not answer: a next client is served by the other.
+#[test]
+fn an_address_that_does_not_answer_is_passed_by() {
+    if !has_mounts() {
+        return;
+    }
+    // Which of them the C library puts first is its own affair.
+    let (first, second) = on_one_port();
+    the_engine_is_found_beside(&first, second);
+    let (first, second) = on_one_port();
+    the_engine_is_found_beside(&second, first);
+}
+
+fn the_engine_is_found_beside(silent: &TcpListener, engine: TcpListener) {
+    // A listener with a full queue says as little as a host that is gone.
+    let mut queue = Vec::new();
+    let address = silent.local_addr().unwrap();
+    while let Ok(stream) = TcpStream::connect_timeout(&address, Duration::from_millis(500)) {
+        queue.push(stream);
+    }
+    std::thread::spawn(move || {
+        for stream in engine.incoming() {
+            let mut stream = stream.unwrap();
+            let _ = stream.read(&mut [0; 1 << 14]);
+            let _ = stream.write_all(OK_LAST.as_bytes());
+        }
+    });
+    let dir = TempDir::new("hosts");
+    let hosts = dir.join("hosts");
+    std::fs::write(&hosts, "127.0.0.1 engine.test\n127.0.0.2 engine.test\n").unwrap();
+    let agent = Setup::new()
+        .mount(&hosts, Path::new("/etc/hosts"))
+        .args(&["--docker", &format!("tcp://engine.test:{}", address.port())])
+        .start();
+    let is_served = || {
+        let mut client = Client::connect(&agent);
+        client.send(head("GET", "/test", ""));
+        // Gone before the agent gives up.
+        let patience = Some(Duration::from_secs(1));
+        client.tls.sock.set_read_timeout(patience).unwrap();
+        let mut answer = [0; 12];
+        client.tls.read_exact(&mut answer).is_ok() && answer == *b"HTTP/1.1 200"
+    };
+    assert!(eventually(is_served));
+}
+
+/// Two listeners at different addresses with the same port.
+fn on_one_port() -> (TcpListener, TcpListener) {
+    loop {
+        let first = TcpListener::bind("127.0.0.2:0").unwrap();
+        let port = first.local_addr().unwrap().port();
+        if let Ok(second) = TcpListener::bind(("127.0.0.1", port)) {
+            return (first, second);
+        }
+    }
 }

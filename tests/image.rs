@@ -6,7 +6,7 @@ mod support;
 
 use std::fs;
 use std::io::{Read, Write};
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use miniserde::json::{self, Object, Value};
 use support::agent::PASSWORD;
-use support::docker::{Cli, Scope, docker, socket};
+use support::docker::{Cli, Scope, Swarm, docker, engine_lock, missing, socket};
 use support::process::{Outcome, clean, run};
 use support::upstream::Upstream;
 use support::{TempDir, eventually, sha256, skipped};
@@ -239,6 +239,9 @@ fn docker_loads_it_with_all_that_it_says() {
             labels.contains(&format!("version\":\"{version}\"")),
             "{labels}"
         );
+        // Without a name it would stay when the next has taken that.
+        let tags = [format!("{name}:{version}"), format!("{name}:latest")];
+        cli.run(&["rmi", &tags[0], &tags[1]]).ok();
     }
 }
 
@@ -336,11 +339,30 @@ fn the_java_agents_command_line_works_as_it_was() {
     );
 }
 
+/// A port that is free now, and may not be any more when Docker takes it.
+fn free_port() -> String {
+    let listener = TcpListener::bind("0.0.0.0:0").unwrap();
+    listener.local_addr().unwrap().port().to_string()
+}
+
+/// What the node would be registered by: the port that is published.
+#[track_caller]
+fn registers(container: &Container<'_>, port: &str) {
+    let report = parse(&container.exec(&["report"]).ok());
+    let address = format!("\"https://localhost:{port}\"");
+    assert_eq!(text(&report, &["address"]), address);
+}
+
+fn deploy_file(name: &str) -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    root.join("scripts/deploy").join(name)
+}
+
 /// `scripts/deploy/compose.yaml` with what it leaves to the operator, and a port that is free.
 #[test]
 fn the_compose_file_starts_it() {
     if clean("docker-compose").arg("version").output().is_err() {
-        return skipped("no docker-compose (apt-get install docker-compose)");
+        return missing("no docker-compose (apt-get install docker-compose)");
     }
     let Some(image) = Image::load() else { return };
     let dir = TempDir::new("compose");
@@ -348,18 +370,25 @@ fn the_compose_file_starts_it() {
     fs::write(dir.join("master"), "secr3t\n").unwrap();
     let gid = fs::metadata(socket()).unwrap().gid().to_string();
     let name = image.scope.name("compose");
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/deploy/compose.yaml");
     let mut up = clean("docker-compose");
-    up.args(["-p", &name, "-f"]).arg(file).args(["up", "-d"]);
+    up.args(["-p", &name, "-f"])
+        .arg(deploy_file("compose.yaml"))
+        .args(["up", "-d"]);
     up.env("HAVEN_IMAGE", &image.name)
         .env("HAVEN_HOSTNAME", "node1")
         .env("HAVEN_MASTER", "127.0.0.1:9")
         .env("HAVEN_ADMIN_HASH", dir.join("admin"))
         .env("HAVEN_SECRET", dir.join("master"))
-        .env("HAVEN_PORT", "127.0.0.1:")
         .env("HAVEN_PROPAGATION", "")
         .env("DOCKER_GID", &gid);
-    run(&mut up, b"").ok();
+    let port = (0..5).find_map(|_| {
+        let port = free_port();
+        let outcome = run(up.env("HAVEN_PORT", &port), b"");
+        let taken = outcome.err().contains("already"); // allocated, or in use
+        assert!(taken || outcome.code == Some(0), "{outcome:?}");
+        (!taken).then_some(port)
+    });
+    let port = port.unwrap();
     let container = Container {
         name: format!("{name}_haven-agent_1"),
         image: &image,
@@ -371,6 +400,9 @@ fn the_compose_file_starts_it() {
         "{}",
         container.log()
     );
+    registers(&container, &port);
+    let ports = image.cli.run(&["port", &container.name, "8771"]).ok();
+    assert!(ports.trim().ends_with(&format!(":{port}")), "{ports}");
     assert_eq!(
         container.inspect("{{.Config.User}}"),
         format!("65534:{gid}")
@@ -389,6 +421,106 @@ fn the_compose_file_starts_it() {
         "{}",
         container.log()
     );
+}
+
+/// `scripts/deploy/stack.yaml` on a swarm of this engine, looked after every second.
+#[test]
+#[ignore = "makes the engine a swarm, and takes long: scripts/test --all"]
+fn a_swarm_starts_its_stack() {
+    let Some(image) = Image::load() else { return };
+    let _alone = engine_lock(true);
+    let (cli, dir) = (&image.cli, TempDir::new("stack"));
+    let Some(_swarm) = Swarm::begin(cli, cli) else {
+        return;
+    };
+    let hash = bcrypt::hash(PASSWORD, 4).unwrap();
+    for (secret, value) in [("haven_admin", hash.as_str()), ("haven_master", "secr3t")] {
+        cli.feed(&["secret", "create", secret, "-"], value.as_bytes())
+            .ok();
+    }
+    let mut stack = fs::read_to_string(deploy_file("stack.yaml")).unwrap();
+    stack = stack.replace("interval: 30s", "interval: 1s");
+    if has_private_root() {
+        let bind = "        bind:\n          propagation: rslave\n";
+        assert!(stack.contains(bind));
+        stack = stack.replace(bind, "");
+    }
+    let (name, file, port) = (
+        image.scope.name("swarm"),
+        dir.join("stack.yaml"),
+        free_port(),
+    );
+    fs::write(&file, stack).unwrap();
+    let file = file.display().to_string();
+    let deploy = [
+        "stack",
+        "deploy",
+        "--resolve-image",
+        "never",
+        "-c",
+        &file,
+        &name,
+    ];
+    let mut deploy = cli.command(&deploy);
+    deploy
+        .env("HAVEN_IMAGE", &image.name)
+        .env("HAVEN_MASTER", "127.0.0.1:9")
+        .env("HAVEN_PORT", &port);
+    run(&mut deploy, b"").ok();
+    let _deployed = Deployed(cli, &name);
+
+    let label = format!("label=com.docker.stack.namespace={name}");
+    let format = ["--format", "{{.Names}}"];
+    let list = || {
+        cli.run(&[&["ps", "--filter", &label][..], &format].concat())
+            .ok()
+    };
+    let tasks = || cli.run(&["stack", "ps", "--no-trunc", &name]).out();
+    assert!(eventually(|| list().lines().count() == 1), "{}", tasks());
+    let container = Container {
+        name: list().trim().to_owned(),
+        image: &image,
+    };
+    container.becomes("healthy");
+    let healthy = "healthy: the event loops turn, Docker answers, not registered yet\n";
+    assert_eq!(container.exec(&["health"]).ok(), healthy);
+    registers(&container, &port);
+    assert_eq!(
+        container.inspect("{{.HostConfig.ReadonlyRootfs}} {{.HostConfig.CapDrop}}"),
+        "true [ALL]"
+    );
+    let service = format!("{name}_agent");
+    let format =
+        "{{range .Endpoint.Ports}}{{.PublishMode}} {{.PublishedPort}} {{.TargetPort}}{{end}}";
+    assert_eq!(
+        cli.run(&["service", "inspect", "--format", format, &service])
+            .ok(),
+        format!("host {port} 8771\n")
+    );
+    assert!(TcpStream::connect(format!("127.0.0.1:{port}")).is_ok());
+}
+
+/// Whether mounts below the host's root are passed on to nobody (proc_pid_mountinfo(5)).
+fn has_private_root() -> bool {
+    let table = fs::read_to_string("/proc/1/mountinfo")
+        .or_else(|_| fs::read_to_string("/proc/self/mountinfo"));
+    let table = table.unwrap();
+    let root = table
+        .lines()
+        .rfind(|line| line.split(' ').nth(4) == Some("/"));
+    !root.unwrap().contains(" shared:")
+}
+
+/// A stack, which is removed with its containers.
+struct Deployed<'a>(&'a Cli, &'a str);
+
+impl Drop for Deployed<'_> {
+    fn drop(&mut self) {
+        let Deployed(cli, name) = self;
+        cli.run(&["stack", "rm", name]);
+        let label = format!("label=com.docker.stack.namespace={name}");
+        eventually(|| cli.run(&["ps", "-aq", "--filter", &label]).out().is_empty());
+    }
 }
 
 /// As anybody, in the group of Docker's socket, without a capability and on a read-only root.
@@ -453,6 +585,17 @@ fn docker_out_of_reach_makes_it_unhealthy_until_it_is_back() {
 /// Each is process 1 of its own, and listens in the host's network.
 #[test]
 fn two_containers_in_the_hosts_network_are_told_apart() {
+    are_told_apart(&["--network", "host"]);
+}
+
+/// They are processes of the host, as other tests' agents are, and share mounts with none of these.
+#[test]
+fn two_containers_with_the_hosts_processes_are_told_apart() {
+    are_told_apart(&["--network", "host", "--pid", "host"]);
+}
+
+#[track_caller]
+fn are_told_apart(shared: &[&str]) {
     let Some(image) = Image::load() else { return };
     let engines = [Upstream::answering(OK), Upstream::answering(OK)];
     let containers: Vec<_> = engines
@@ -460,7 +603,7 @@ fn two_containers_in_the_hosts_network_are_told_apart() {
         .zip(["one", "two"])
         .map(|(engine, what)| {
             let run = format!("{}:/run", engine.socket().parent().unwrap().display());
-            let options = [&LEAST[..], &["--network", "host", "-v", &run]].concat();
+            let options = [&LEAST[..], shared, &["-v", &run]].concat();
             image.start(what, &options, &["--listen", "127.0.0.1:0"])
         })
         .collect();
@@ -492,14 +635,17 @@ fn a_report_from_inside_has_the_hosts_numbers() {
         &gid,
     ];
     let words = [&rights[..], &LEAST[..], &ROOT[..], &[&image.name, "report"]].concat();
+    let report = || {
+        let output = clean(static_binary().unwrap())
+            .args(["--config", "/dev/null", "report"])
+            .output();
+        parse(&String::from_utf8_lossy(&output.unwrap().stdout))
+    };
     let near = |one: i64, other: i64| (one - other).abs() <= one / 5 + (256 << 20);
     let agrees = || {
-        let host = clean(static_binary().unwrap())
-            .args(["--config", "/dev/null", "report"])
-            .output()
-            .unwrap();
-        let host = parse(&String::from_utf8_lossy(&host.stdout));
+        let before = report();
         let inside = parse(&image.cli.run(&words).ok());
+        let host = report();
         for key in ["name", "id", "labels"] {
             assert_eq!(text(&host, &[key]), text(&inside, &[key]), "{key}");
         }
@@ -519,11 +665,32 @@ fn a_report_from_inside_has_the_hosts_numbers() {
             number(&host, &total) == number(&inside, &total)
                 && near(number(&host, &used), number(&inside, &used))
         });
+        // Counted on between the two of the host, and some have counted something.
+        let counts = |report: &Object, net: &str| {
+            ["bytesIn", "bytesOut"].map(|what| number(report, &["system", "net", net, what]))
+        };
+        let counted = |net: &String| {
+            let [before, inside, host] = [&before, &inside, &host].map(|from| counts(from, net));
+            (0..2).all(|way| before[way] <= inside[way] && inside[way] <= host[way])
+        };
+        let some = nets
+            .iter()
+            .any(|net| counts(&inside, net).iter().all(|&count| count > 0));
         // Other tests mount, and make bridges.
         same && disks == keys(&inside, &["system", "disks"])
+            && nets == keys(&before, &["system", "net"])
             && nets == keys(&inside, &["system", "net"])
+            && nets.iter().all(counted)
+            && some
+            && load(&inside) > 0.0
+            && load(&inside) <= 100.0
     };
     assert!(eventually(agrees));
+}
+
+/// Of all of the machine, on which this test is at work.
+fn load(report: &Object) -> f64 {
+    text(report, &["system", "cpuLoad"]).parse().unwrap()
 }
 
 fn parse(text: &str) -> Object {

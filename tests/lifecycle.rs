@@ -11,12 +11,10 @@ mod support;
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::os::unix::process::CommandExt;
-use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use support::agent::{Agent, Setup, binary};
+use support::agent::{Agent, Setup, has_mounts};
 use support::client::{Client, End, head, status};
 use support::docker::{Cli, clis, docker};
 use support::process::{Running, clean, run};
@@ -118,6 +116,27 @@ fn a_stopping_agent_takes_no_new_clients() {
     let _stream = streaming(&agent);
     agent.signal("TERM");
     assert!(eventually(|| refuses(&agent)));
+}
+
+/// They believe to be connected: a reset is not what they are told.
+#[test]
+fn who_waits_in_the_queue_of_a_stopping_agent_is_let_in() {
+    let upstream = engine();
+    let mut agent = Setup::new()
+        .docker(&upstream.socket())
+        .args(&["--grace", "1"])
+        .start();
+    agent.pause();
+    let queued: Vec<_> = (0..128)
+        .map(|_| TcpStream::connect(agent.address()).unwrap())
+        .collect();
+    agent.signal("TERM");
+    agent.signal("CONT");
+    exits_with(&mut agent, 0);
+    for (number, mut stream) in queued.iter().enumerate() {
+        let read = stream.read(&mut [0; 1]);
+        assert!(matches!(read, Ok(0)), "{number}: {read:?}");
+    }
 }
 
 #[test]
@@ -459,42 +478,22 @@ fn a_real_dockerd_restarted_under_the_agent() {
 #[test]
 #[ignore = "takes more than a minute: scripts/test --all"]
 fn a_mounted_socket_that_was_replaced_ends_the_agent() {
-    let unshare = run(clean("unshare").args(["-m", "true"]), b"");
-    if unshare.code != Some(0) {
-        skipped("mount namespaces need root");
+    if !has_mounts() {
         return;
     }
     let upstream = engine();
     let dir = TempDir::new("mounted");
     let mounted = dir.join("docker.sock");
     std::fs::write(&mounted, "").unwrap();
-    let (mut agent, port) = mounted_agent(&upstream.socket(), &mounted);
-    assert_ne!(port, 0);
+    let mut agent = Setup::new()
+        .docker(&mounted)
+        .mount(&upstream.socket(), &mounted)
+        .args(&["--exit-on-stale-socket", "on", "--timeout", "5"])
+        .start();
     upstream.remove_socket();
     upstream.listen_again();
     let status = agent.exit_within(Duration::from_secs(150));
-    let said = agent.out() + &agent.err();
+    let said = agent.log();
     assert_eq!(status.and_then(|status| status.code()), Some(1), "{said}");
     assert!(said.contains("-v /run:/run"), "{said}");
-}
-
-fn mounted_agent(socket: &Path, mounted: &Path) -> (Running, u16) {
-    let mut command = clean("unshare");
-    command.args(["-m", "sh", "-c", "mount --bind \"$0\" \"$1\" && exec \"$2\" daemon --listen 127.0.0.1:0 --docker \"unix://$1\" --exit-on-stale-socket on --timeout 5"]);
-    command
-        .arg(socket)
-        .arg(mounted)
-        .arg(binary())
-        .process_group(0);
-    let mut agent = Running::start(&mut command);
-    agent.wait_for("line that it listens", |out| {
-        out.contains("proxy: listening on")
-    });
-    let out = agent.out();
-    let line = out
-        .lines()
-        .find(|line| line.contains("proxy: listening on"))
-        .unwrap();
-    let port = line.rsplit(':').next().unwrap().trim().parse().unwrap_or(0);
-    (agent, port)
 }

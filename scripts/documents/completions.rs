@@ -46,11 +46,14 @@ fn short_help(help: &str) -> &str {
     help.split(';').next().unwrap_or(help).trim()
 }
 
-/// The words that may follow a command, of its help: `policy show NAME` makes show.
+/// The words that may follow a command, of its help: `policy show NAME` makes show, `reload [PID]` none.
 fn operands(command: &str, help: &'static str) -> Vec<&'static str> {
     let code = help.split('`').skip(1).step_by(2);
     let behind = code.filter_map(|code| code.strip_prefix(command)?.strip_prefix(' '));
-    behind.filter_map(|words| words.split(' ').next()).collect()
+    let first = behind.filter_map(|words| words.split(' ').next());
+    first
+        .filter(|word| word.starts_with(char::is_lowercase))
+        .collect()
 }
 
 /// The commands with words of their own behind them.
@@ -106,12 +109,14 @@ pub fn bash() -> String {
              elif [ \"$before\" = = ]; then\n        \
                  before=${{COMP_WORDS[COMP_CWORD - 2]}}\n    \
              fi\n    \
-             case $before in\n{cases}{operands}    \
+             case $before in\n{cases}    \
              esac\n    \
              if [[ $current == -* ]]; then\n        \
                  _haven_agent_offer -W '{}'\n        \
                  return\n    \
              fi\n    \
+             case $before in\n{operands}    \
+             esac\n    \
              # One command is enough.\n    \
              for word in \"${{COMP_WORDS[@]:1:COMP_CWORD - 1}}\"; do\n        \
                  case $word in {}) return ;; esac\n    \

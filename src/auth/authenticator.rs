@@ -13,7 +13,6 @@ use std::io;
 use std::mem;
 use std::ops::Range;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use super::basic::Credentials;
@@ -21,6 +20,7 @@ use super::lockout::Lockout;
 use super::remembered::{Key, Remembered, Tag};
 use super::users::{self, Users};
 use crate::source::Source;
+use crate::sys::thread::start_thread;
 
 /// The most distinct credentials that wait for their verification.
 const MAX_QUEUED: usize = 32;
@@ -347,10 +347,7 @@ impl Shared {
             return Ok(());
         }
         let shared = Arc::clone(self);
-        thread::Builder::new()
-            .name("auth".to_owned())
-            .stack_size(STACK_SIZE)
-            .spawn(move || shared.work())?;
+        start_thread("auth", STACK_SIZE, move || shared.work())?;
         self.lock().staffed = true;
         Ok(())
     }

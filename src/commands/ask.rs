@@ -1,17 +1,17 @@
 //! `health [live] [PID]` and `reload [PID]`: what a running agent says, in a line. No setting is read.
 
 use super::{Failure, print};
-use crate::config::{Command, ConfigError};
+use crate::config::{Ask, ConfigError};
 use crate::control::Question;
 use crate::control::client;
 use std::process::ExitCode;
 
-pub fn run(command: Command, operands: &[String]) -> Result<ExitCode, Failure> {
+pub fn run(what: Ask, operands: &[String]) -> Result<ExitCode, Failure> {
     let words: Vec<&str> = operands.iter().map(String::as_str).collect();
-    let (question, pid) = match (command, words.as_slice()) {
-        (Command::Reload, pid) => (Question::Reload, pid),
-        (_, ["live", pid @ ..]) => (Question::Live, pid),
-        (_, pid) => (Question::Health, pid),
+    let (question, pid) = match (what, words.as_slice()) {
+        (Ask::Reload, pid) => (Question::Reload, pid),
+        (Ask::Health, ["live", pid @ ..]) => (Question::Live, pid),
+        (Ask::Health, pid) => (Question::Health, pid),
     };
     let pid = match pid {
         [] => None,

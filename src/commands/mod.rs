@@ -6,7 +6,7 @@ mod daemon;
 mod hash_password;
 mod policy;
 
-use crate::config::{self, Command, Config, ConfigError, Request};
+use crate::config::{self, Config, ConfigError, Request, Task};
 use crate::log::Sink;
 use crate::proxy::ProxyError;
 use crate::zone::Zone;
@@ -100,14 +100,17 @@ impl Failure {
 }
 
 /// Does what was asked for by `arguments`. `wiped`: no secret is left in the process list.
+///
+/// # Errors
+/// What ended it early.
 pub fn run(request: Request, wiped: bool, arguments: Vec<OsString>) -> Result<ExitCode, Failure> {
     let mut config = match request {
-        Request::Help => return print(&config::help()),
+        Request::Help(about) => return print(&config::help(about)),
         Request::Version => {
             return print(concat!("haven-agent ", env!("CARGO_PKG_VERSION"), "\n"));
         }
         Request::HashPassword => return hash_password::run(),
-        Request::Ask(command, operands) => return ask::run(command, &operands),
+        Request::Ask(what, operands) => return ask::run(what, &operands),
         Request::Install(wanted) => return done(service::install(wanted)),
         Request::Uninstall(wanted) => return done(service::uninstall(&wanted)),
         Request::Run(config) => *config,
@@ -116,15 +119,12 @@ pub fn run(request: Request, wiped: bool, arguments: Vec<OsString>) -> Result<Ex
         let warning = "a secret of the command line is still in the process list: use secret_file";
         config.warnings.push(warning.to_string());
     }
-    match config.command {
-        Command::Daemon => daemon::run(config, arguments),
-        Command::Check => check::run(&config),
-        Command::Report => report(&config),
-        Command::RootCert => root_cert(&config),
-        Command::HashPassword => hash_password::run(),
-        Command::Health | Command::Reload => ask::run(config.command, &config.operands),
-        Command::Install | Command::Uninstall => Ok(ExitCode::SUCCESS),
-        Command::Policy => policy::run(&config),
+    match config.task {
+        Task::Daemon => daemon::run(config, arguments),
+        Task::Check => check::run(&config),
+        Task::Report => report(&config),
+        Task::RootCert => root_cert(&config),
+        Task::Policy => policy::run(&config),
     }
 }
 

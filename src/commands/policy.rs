@@ -2,7 +2,7 @@
 
 use super::{Failure, print};
 use crate::config::{Config, ConfigError};
-use crate::policy::{Question, Target};
+use crate::policy::{Question, Ruling, Target};
 use crate::tls;
 use std::fs;
 use std::process::ExitCode;
@@ -40,23 +40,8 @@ fn explain(
     path: &str,
     file: Option<&str>,
 ) -> Result<ExitCode, Failure> {
-    let body = match file.map(fs::read).transpose() {
-        Ok(body) => body,
-        Err(error) => {
-            let file = file.unwrap_or_default().escape_debug();
-            return Err(usage(format!("`{file}`: {error}")));
-        }
-    };
-    if !config.users.has(user) && !tls::is_certified(user) {
-        return Err(usage(format!("`{}` is no user", user.escape_debug())));
-    }
-    let graphic =
-        |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic() && b != b'#');
-    if !graphic(method) || !graphic(path) {
-        return Err(usage(
-            "a method and a path as they stand in a request, without spaces".to_string(),
-        ));
-    }
+    let body = file.map(body_of).transpose()?;
+    check_question(config, user, method, path)?;
     let target = match Target::parse(path) {
         Ok(target) => target,
         Err(error) => {
@@ -66,22 +51,11 @@ fn explain(
             return Ok(ExitCode::FAILURE);
         }
     };
-    let question = Question {
-        has_body: body.is_some(),
-        has_json: body.is_some(),
-        ..Question::plain(method, &target)
+    let ruling = judge(config, user, method, &target, body.as_deref());
+    let then = match (&ruling.trial, &body) {
+        (Some(_), None) => "then: its body is judged as well: give it in a file\n",
+        _ => "",
     };
-    let mut ruling = config.policies.judge(user, &question);
-    let mut then = "";
-    match (&ruling.trial, &body) {
-        (Some(trial), Some(body)) => {
-            if let Err(denial) = trial.judge(body) {
-                ruling = denial;
-            }
-        }
-        (Some(_), None) => then = "then: its body is judged as well: give it in a file\n",
-        _ => {}
-    }
     let verdict = if ruling.allowed { "allowed" } else { "denied" };
     print(&format!(
         "{verdict}\nto:   {user}\nasks: {method} {}{}\nby:   {}\n{then}",
@@ -97,4 +71,46 @@ fn explain(
     } else {
         ExitCode::FAILURE
     })
+}
+
+fn body_of(file: &str) -> Result<Vec<u8>, Failure> {
+    fs::read(file).map_err(|error| usage(format!("`{}`: {error}", file.escape_debug())))
+}
+
+/// Refuses a question that no request could ask.
+fn check_question(config: &Config, user: &str, method: &str, path: &str) -> Result<(), Failure> {
+    if !config.users.has(user) && !tls::is_certified(user) {
+        return Err(usage(format!("`{}` is no user", user.escape_debug())));
+    }
+    let graphic =
+        |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic() && b != b'#');
+    if !graphic(method) || !graphic(path) {
+        return Err(usage(
+            "a method and a path as they stand in a request, without spaces".to_string(),
+        ));
+    }
+    Ok(())
+}
+
+/// The ruling, with that on the body where there is one.
+fn judge(
+    config: &Config,
+    user: &str,
+    method: &str,
+    target: &Target<'_>,
+    body: Option<&[u8]>,
+) -> Ruling {
+    let question = Question {
+        has_body: body.is_some(),
+        has_json: body.is_some(),
+        ..Question::plain(method, target)
+    };
+    let ruling = config.policies.judge(user, &question);
+    match (&ruling.trial, body) {
+        (Some(trial), Some(body)) => match trial.judge(body) {
+            Ok(()) => ruling,
+            Err(denial) => denial,
+        },
+        _ => ruling,
+    }
 }

@@ -6,36 +6,36 @@
 //! form with `=` (or `-sVALUE`), so that a forgotten value does not swallow the next flag. The
 //! wiping of secrets uses the same plain form, so that both agree on what is one.
 
-use super::Command;
 use super::error::ConfigError;
 use super::install;
 use super::options::{self, Id, Kind, MAX_LOG_LEVEL, OPTIONS, Opt};
 use super::raw::Origin;
+use super::{Ask, Command, Task};
 use std::convert::Infallible;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::sync::LazyLock;
 
 /// The commands by name.
-pub const COMMANDS: [(&str, Command, &str); 10] = [
+pub static COMMANDS: [(&str, Command, &str); 10] = [
     (
         "daemon",
-        Command::Daemon,
+        Command::Task(Task::Daemon),
         "serve the proxy and register the node (the default)",
     ),
     (
         "root-cert",
-        Command::RootCert,
+        Command::Task(Task::RootCert),
         "print the root certificate that signs the proxy's",
     ),
     (
         "report",
-        Command::Report,
+        Command::Task(Task::Report),
         "collect once and print the JSON that would be sent",
     ),
     (
         "check",
-        Command::Check,
+        Command::Task(Task::Check),
         "try all settings, Docker and the masters, and say what works",
     ),
     (
@@ -45,20 +45,20 @@ pub const COMMANDS: [(&str, Command, &str); 10] = [
     ),
     (
         "policy",
-        Command::Policy,
+        Command::Task(Task::Policy),
         "`policy show NAME` prints a policy's rules; `policy explain USER METHOD PATH [FILE]` says \
          whether a request, with that file's JSON as its body, is allowed and by which rule, and ends with \
          status 0 or 1",
     ),
     (
         "health",
-        Command::Health,
+        Command::Ask(Ask::Health),
         "`health [PID]` asks the agent that runs here whether its event loops turn, Docker answers and \
          a master has its report; `health live [PID]`, of the loops alone; ends with status 0 or 1",
     ),
     (
         "reload",
-        Command::Reload,
+        Command::Ask(Ask::Reload),
         "`reload [PID]` has the agent that runs here read its files again, as SIGHUP does, and says \
          what came of it; ends with status 0 or 1",
     ),
@@ -77,8 +77,8 @@ pub const COMMANDS: [(&str, Command, &str); 10] = [
 /// What a command line asks for.
 #[derive(Debug)]
 pub enum CommandLine {
-    /// The help text.
-    Help,
+    /// The help text, begun with that of a command where one is named.
+    Help(Option<Command>),
     /// The version.
     Version,
     /// A command, the words behind it, and the settings given: option, origin, by its Spring name,
@@ -91,8 +91,7 @@ const FLAG_HELP: &str = "--help";
 const FLAG_VERSION: &str = "--version";
 const FLAG_VERBOSE: &str = "--verbose";
 
-/// The options of the table, and those of commands.
-/// Every option, those of `install` included.
+/// Every option of the table, and those of `install` behind them.
 pub fn every() -> impl Iterator<Item = &'static Opt> {
     OPTIONS.iter().chain(&install::OPTIONS)
 }
@@ -107,11 +106,15 @@ static NAMES: LazyLock<Vec<String>> = LazyLock::new(|| {
 const WORD: u8 = b'=';
 
 /// What a command line asks for.
+///
+/// # Errors
+/// An option or a command is not known, lacks its value, or does not fit the others.
 pub fn parse(arguments: &[OsString]) -> Result<CommandLine, ConfigError> {
-    let mut left = pico_args::Arguments::from_vec(normalise(arguments).plain);
-    if left.contains(FLAG_HELP) {
-        return Ok(CommandLine::Help);
+    let plain = normalise(arguments).plain;
+    if let Some(about) = help_asked(&plain) {
+        return Ok(CommandLine::Help(about));
     }
+    let mut left = pico_args::Arguments::from_vec(plain);
     if left.contains(FLAG_VERSION) {
         return Ok(CommandLine::Version);
     }
@@ -135,6 +138,18 @@ pub fn parse(arguments: &[OsString]) -> Result<CommandLine, ConfigError> {
     let (command, operands) = command(left.finish())?;
     install::check(command, &flags)?;
     Ok(CommandLine::Run(command, operands, flags))
+}
+
+/// Whether help is wanted, and with which command: by `--help`, or by `help` in a command's place.
+fn help_asked(plain: &[OsString]) -> Option<Option<Command>> {
+    let mut words = plain
+        .iter()
+        .filter_map(|part| part.to_str()?.strip_prefix(char::from(WORD)));
+    let first = words.next();
+    let word = first == Some("help");
+    let about = if word { words.next() } else { first };
+    let asked = word || plain.iter().any(|part| part == FLAG_HELP);
+    asked.then(|| known(about?))
 }
 
 fn usage<T>(problem: String) -> Result<T, ConfigError> {
@@ -166,18 +181,23 @@ fn command(left: Vec<OsString>) -> Result<(Command, Vec<String>), ConfigError> {
         };
         match command {
             None => command = Some(named(word)?),
-            Some(Command::Policy | Command::Health | Command::Reload) => {
+            Some(Command::Task(Task::Policy) | Command::Ask(_)) => {
                 operands.push(word.to_string());
             }
             Some(_) => return usage(format!("unexpected argument `{}`", word.escape_debug())),
         }
     }
-    Ok((command.unwrap_or(Command::Daemon), operands))
+    Ok((command.unwrap_or(Command::Task(Task::Daemon)), operands))
+}
+
+fn known(word: &str) -> Option<Command> {
+    let entry = COMMANDS.iter().find(|(name, ..)| *name == word);
+    entry.map(|(_, command, _)| *command)
 }
 
 fn named(word: &str) -> Result<Command, ConfigError> {
-    if let Some((_, command, _)) = COMMANDS.iter().find(|(name, ..)| *name == word) {
-        return Ok(*command);
+    if let Some(command) = known(word) {
+        return Ok(command);
     }
     let names: Vec<&str> = COMMANDS.iter().map(|(name, ..)| *name).collect();
     usage(format!(
@@ -358,19 +378,23 @@ mod tests {
             &["--docker", "h:1"],
             &["--docker=h:1"],
         ] {
-            assert_eq!(run(line), (Command::Daemon, docker.clone()), "{line:?}");
+            assert_eq!(
+                run(line),
+                (Command::Task(Task::Daemon), docker.clone()),
+                "{line:?}"
+            );
         }
         assert_eq!(
             run(&["-vvd", "h:1", "check"]),
             (
-                Command::Check,
+                Command::Task(Task::Check),
                 vec![docker[0].clone(), (Id::LogLevel, "2".into())]
             )
         );
         assert_eq!(run(&["report", "-v"]).1, [(Id::LogLevel, "1".into())]);
         assert_eq!(run(&["-vvvv"]).1, [(Id::LogLevel, "2".into())]);
         assert_eq!(run(&["--verbose", "-v"]).1, [(Id::LogLevel, "2".into())]);
-        assert_eq!(run(&["--", "check"]).0, Command::Check);
+        assert_eq!(run(&["--", "check"]).0, Command::Task(Task::Check));
         assert_eq!(run(&["--secret=-x"]).1, [(Id::Secret, "-x".into())]);
         assert_eq!(
             run(&["--dm.auth.adminPassword="]).1,
@@ -381,17 +405,26 @@ mod tests {
 
     #[test]
     fn help_and_version_end_the_reading() {
-        for line in [
-            &["-h"][..],
-            &["-vh"],
-            &["check", "--help", "--nonsense"],
-            &["--nonsense", "--help"],
+        let install = Some(Command::Install);
+        for (line, expected) in [
+            (&["-h"][..], None),
+            (&["-vh"], None),
+            (&["--nonsense", "--help"], None),
+            (&["frobnicate", "--help"], None),
+            (&["help"], None),
+            (&["help", "frobnicate"], None),
+            (&["install", "--help", "--nonsense"], install),
+            (&["-h", "--docker", "check", "install"], install),
+            (&["help", "install"], install),
+            (&["-v", "help", "install", "check"], install),
         ] {
-            assert!(
-                matches!(parse(&args(line)), Ok(CommandLine::Help)),
-                "{line:?}"
-            );
+            let parsed = parse(&args(line));
+            let Ok(CommandLine::Help(about)) = parsed else {
+                panic!("{line:?}: {parsed:?}");
+            };
+            assert_eq!(about, expected, "{line:?}");
         }
+        assert!(error(&["check", "help"]).starts_with("unexpected argument `help`"));
         for line in [&["-V"][..], &["--version"]] {
             assert!(matches!(parse(&args(line)), Ok(CommandLine::Version)));
         }

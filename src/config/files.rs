@@ -16,6 +16,9 @@ const MAX_USERS_FILE: usize = 1024 * 1024;
 const MAX_POLICIES_FILE: usize = 256 * 1024;
 
 /// The one line of a file that holds a secret. Warns where everybody may read it.
+///
+/// # Errors
+/// The file cannot be read, is empty, or has more than one line.
 pub fn secret_line(setting: &Setting, warnings: &mut Vec<String>) -> Result<String, ConfigError> {
     let path = PathBuf::from(&setting.value);
     let (text, everyones) = read(setting, &path, MAX_SECRET_FILE)?;
@@ -38,6 +41,9 @@ pub fn secret_line(setting: &Setting, warnings: &mut Vec<String>) -> Result<Stri
 }
 
 /// The users of an htpasswd file, with their hashes.
+///
+/// # Errors
+/// The file cannot be read, or has a line that is no user with a bcrypt hash.
 pub fn users(setting: &Setting) -> Result<Vec<(String, String)>, ConfigError> {
     let path = PathBuf::from(&setting.value);
     let (text, _) = read(setting, &path, MAX_USERS_FILE)?;
@@ -47,6 +53,9 @@ pub fn users(setting: &Setting) -> Result<Vec<(String, String)>, ConfigError> {
 }
 
 /// Adds the policies of a file.
+///
+/// # Errors
+/// The file cannot be read, or has a policy that is refused.
 pub fn policies(setting: &Setting, policies: &mut Policies) -> Result<(), ConfigError> {
     let path = PathBuf::from(&setting.value);
     let (text, _) = read(setting, &path, MAX_POLICIES_FILE)?;
@@ -57,6 +66,9 @@ pub fn policies(setting: &Setting, policies: &mut Policies) -> Result<(), Config
 }
 
 /// The path of a file that must be readable; its content is for others to judge.
+///
+/// # Errors
+/// It is not there, not permitted, or a directory.
 pub fn readable(setting: &Setting) -> Result<PathBuf, ConfigError> {
     let path = PathBuf::from(&setting.value);
     let opened = File::open(&path).and_then(|file| {

@@ -1,5 +1,6 @@
 //! The help text and the README's list, made from the table of options.
 
+use super::Command;
 use super::arguments::COMMANDS;
 use super::install;
 use super::options::{GROUPS, Group, Kind, OPTIONS, Opt};
@@ -39,15 +40,23 @@ By default find config in (what an earlier one says wins):
 and for dm-agent.ini, the old name, in the same places.
 ";
 
-/// The help text.
-pub fn help() -> String {
-    let mut text = HEAD.to_string();
+/// The help text; what is `about` one command comes first.
+pub fn help(about: Option<Command>) -> String {
+    let mut text = String::new();
+    for (name, command, what) in &COMMANDS {
+        if about == Some(*command) {
+            // Writing to a string cannot fail.
+            let _ = writeln!(text, "usage: haven-agent {name} [--OPTION VALUE ...]\n");
+            item(&mut text, name, what);
+            text.push('\n');
+        }
+    }
+    text.push_str(HEAD);
     text.push_str("\ncommands:\n");
-    for (name, _, what) in COMMANDS {
+    for (name, _, what) in &COMMANDS {
         item(&mut text, name, what);
     }
     for (group, title) in GROUPS {
-        // Writing to a string cannot fail.
         let _ = write!(text, "\n{title}:\n");
         if group == Group::Agent {
             item(&mut text, "-h, --help", "shows this help message");

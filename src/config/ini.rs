@@ -53,6 +53,9 @@ enum Section {
 }
 
 /// Reads the settings of a file, in the order of their lines.
+///
+/// # Errors
+/// The first line that is no setting, by its number.
 pub fn parse(bytes: &[u8]) -> Result<Vec<Entry>, IniError> {
     let text = decode(bytes)?;
     let mut reader = Reader::default();
@@ -264,7 +267,8 @@ fn spend(budget: &mut usize, bytes: usize) -> Result<(), String> {
 /// The key of `(key)s…`, and what is behind it.
 fn reference(text: &str) -> Option<(&str, &str)> {
     let (key, behind) = text.strip_prefix('(')?.split_once(')')?;
-    Some((key, behind.strip_prefix('s')?)).filter(|_| !key.is_empty())
+    let behind = behind.strip_prefix('s')?;
+    (!key.is_empty()).then_some((key, behind))
 }
 
 #[cfg(test)]

@@ -1,12 +1,12 @@
 //! What `install` and `uninstall` are told. Their own options stand in no file and no variable; the
 //! agent's beside them become the first configuration.
 
-use super::Command;
 use super::arguments::{self, CommandLine};
 use super::error::ConfigError;
 use super::options::{self, Group, Id, Kind, Opt};
 use super::raw::Origin;
 use super::table::base;
+use super::{Command, Task};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
@@ -226,8 +226,12 @@ fn absolute(root: &Path, origin: &Origin, value: &str) -> Result<String, ConfigE
 }
 
 /// What the Python agent was told by the words of its command line, which stand at `at`: its options are ours as well.
+///
+/// # Errors
+/// They are no options, or another command than a service's.
 pub fn old_words(at: &str, words: Vec<OsString>) -> Result<Flags, ConfigError> {
-    let CommandLine::Run(Command::Daemon, _, mut flags) = arguments::parse(&words)? else {
+    let CommandLine::Run(Command::Task(Task::Daemon), _, mut flags) = arguments::parse(&words)?
+    else {
         return Err(ConfigError::Usage("no command of a service".to_owned()));
     };
     for (_, origin, ..) in &mut flags {

@@ -44,9 +44,24 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What the program shall do.
+/// A command of the command line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Command {
+    /// One that needs the settings.
+    Task(Task),
+    /// Make a bcrypt hash of the password on standard input.
+    HashPassword,
+    /// Ask a running agent something.
+    Ask(Ask),
+    /// Make a service of this program.
+    Install,
+    /// Remove it.
+    Uninstall,
+}
+
+/// What is done with the settings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Task {
     /// Serve the proxy and register the node, until told to stop.
     Daemon,
     /// Print the root certificate.
@@ -55,25 +70,24 @@ pub enum Command {
     Report,
     /// Try out all settings and say what works.
     Check,
-    /// Make a bcrypt hash of the password on standard input.
-    HashPassword,
     /// Show a policy, or what it says to a request.
     Policy,
-    /// Ask a running agent whether it is well.
+}
+
+/// What a running agent is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ask {
+    /// Whether it is well.
     Health,
-    /// Have a running agent read its settings again.
+    /// To read its settings again.
     Reload,
-    /// Make a service of this program.
-    Install,
-    /// Remove it.
-    Uninstall,
 }
 
 /// Everything that is decided before the agent starts.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// What to do.
-    pub command: Command,
+    pub task: Task,
     /// The words behind the command, of which few commands take any.
     pub operands: Vec<String>,
     /// What is logged.
@@ -183,14 +197,14 @@ pub enum TimeFormat {
 /// What the command line asks for, once the settings are known to be good.
 #[derive(Debug)]
 pub enum Request {
-    /// The help text.
-    Help,
+    /// The help text, begun with that of a command where one is named.
+    Help(Option<Command>),
     /// The version.
     Version,
     /// The hash of a password, which needs no settings.
     HashPassword,
     /// A question to a running agent, with the words behind the command; it needs none either.
-    Ask(Command, Vec<String>),
+    Ask(Ask, Vec<String>),
     /// A service is to be made.
     Install(Install),
     /// It is to be removed.
@@ -201,6 +215,9 @@ pub enum Request {
 
 /// Reads all settings of the process, whose arguments (without the program's name) were
 /// `arguments`.
+///
+/// # Errors
+/// A setting, or a file that one names, is wrong.
 pub fn load(arguments: Vec<OsString>) -> Result<Request, ConfigError> {
     read(&Surroundings {
         arguments,
@@ -213,26 +230,25 @@ pub fn load(arguments: Vec<OsString>) -> Result<Request, ConfigError> {
 }
 
 /// Reads all settings.
+///
+/// # Errors
+/// A setting, or a file that one names, is wrong.
 pub fn read(around: &Surroundings) -> Result<Request, ConfigError> {
     match arguments::parse(&around.arguments)? {
-        CommandLine::Help => Ok(Request::Help),
+        CommandLine::Help(about) => Ok(Request::Help(about)),
         CommandLine::Version => Ok(Request::Version),
-        CommandLine::Run(Command::HashPassword, ..) => Ok(Request::HashPassword),
-        CommandLine::Run(command @ (Command::Health | Command::Reload), operands, _) => {
-            Ok(Request::Ask(command, operands))
-        }
-        CommandLine::Run(Command::Install, _, flags) => {
-            install::install(flags).map(Request::Install)
-        }
-        CommandLine::Run(Command::Uninstall, _, flags) => {
-            install::uninstall(&flags).map(Request::Uninstall)
-        }
-        CommandLine::Run(command, operands, flags) => {
-            let raw = RawConfig::read(flags, around)?;
-            let mut config = resolve::config(command, raw, around.pid1)?;
-            config.operands = operands;
-            Ok(Request::Run(Box::new(config)))
-        }
+        CommandLine::Run(command, operands, flags) => match command {
+            Command::HashPassword => Ok(Request::HashPassword),
+            Command::Ask(ask) => Ok(Request::Ask(ask, operands)),
+            Command::Install => install::install(flags).map(Request::Install),
+            Command::Uninstall => install::uninstall(&flags).map(Request::Uninstall),
+            Command::Task(task) => {
+                let raw = RawConfig::read(flags, around)?;
+                let mut config = resolve::config(task, raw, around.pid1)?;
+                config.operands = operands;
+                Ok(Request::Run(Box::new(config)))
+            }
+        },
     }
 }
 

@@ -50,6 +50,9 @@ fn join(host: &str, port: u16) -> String {
 }
 
 /// The masters of a list that is separated by commas or lines; an empty one has none.
+///
+/// # Errors
+/// One is no master, or there are more than [`MAX_MASTERS`].
 pub fn masters(text: &str) -> Result<Vec<Master>, String> {
     let parts = text.split([',', '\n']).map(str::trim);
     let masters = parts.filter(|part| !part.is_empty()).map(master);
@@ -149,6 +152,9 @@ fn port(text: &str) -> Result<u16, String> {
 
 /// Where the proxy listens: `address:port`, `:port`, `port`, `[IPv6]:port`, an address alone;
 /// `none`: it does not.
+///
+/// # Errors
+/// It is none of these.
 pub fn listen(text: &str) -> Result<Option<SocketAddr>, String> {
     let any = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
     if text.eq_ignore_ascii_case("none") {
@@ -172,6 +178,9 @@ pub fn listen(text: &str) -> Result<Option<SocketAddr>, String> {
 
 /// The address that is registered, for one that was given. A bare `host:port` is the proxy's, by
 /// HTTPS, or, without a proxy, Docker's own as the Python agent sends it.
+///
+/// # Errors
+/// It is no address that a manager can use.
 pub fn given_address(text: &str, proxy: bool) -> Result<String, String> {
     let (scheme, rest) = match text.split_once("://") {
         Some((scheme, rest)) => (Some(scheme), rest),
@@ -206,6 +215,9 @@ pub fn proxy_address(listen: SocketAddr) -> String {
 }
 
 /// The names of a list that is separated by commas or white space.
+///
+/// # Errors
+/// One is neither a host name nor an address.
 pub fn names(text: &str) -> Result<Vec<String>, String> {
     let names = list(text).map(|name| {
         let bare = name.strip_prefix("*.").unwrap_or(name);
@@ -219,6 +231,9 @@ pub fn names(text: &str) -> Result<Vec<String>, String> {
 }
 
 /// The networks of a list that is separated by commas or white space.
+///
+/// # Errors
+/// One is no network, or there are more than [`MAX_LISTED`].
 pub fn networks(text: &str) -> Result<Vec<Network>, String> {
     let networks: Vec<Network> = list(text).map(str::parse).collect::<Result<_, _>>()?;
     match networks.len() {
@@ -229,6 +244,9 @@ pub fn networks(text: &str) -> Result<Vec<Network>, String> {
 
 /// The origins (RFC 6454 §6.2) of such a list, in lower case and without a port that is the
 /// scheme's own, as browsers send them.
+///
+/// # Errors
+/// One is no origin, or there are more than [`MAX_LISTED`].
 pub fn origins(text: &str) -> Result<Vec<String>, String> {
     let origins: Vec<String> = list(text).map(origin).collect::<Result<_, _>>()?;
     match origins.len() {

@@ -93,6 +93,9 @@ impl RawConfig {
     }
 
     /// Reads everything: `flags` (the command line's settings), the environment, the INI files.
+    ///
+    /// # Errors
+    /// A variable or key is not known, a value is no text, or a file cannot be read.
     pub fn read(
         flags: Vec<(Id, Origin, bool, String)>,
         around: &Surroundings,
@@ -121,6 +124,9 @@ impl RawConfig {
     }
 
     /// Adds a text, unless a more specific place has given one. Levels are read in ascending order.
+    ///
+    /// # Errors
+    /// Another spelling of the option says something else in the same place.
     pub fn add(
         &mut self,
         level: usize,
@@ -220,6 +226,9 @@ impl RawConfig {
 
     /// Adds the settings of the INI file at `path`, which has these `bytes` and may be readable by everyone.
     /// A key that names no option goes to `unknown` with its value; it is an error where there is none.
+    ///
+    /// # Errors
+    /// The line, and what is wrong there.
     pub fn add_ini(
         &mut self,
         level: usize,
@@ -256,6 +265,9 @@ impl RawConfig {
     }
 
     /// Of a value and the file that may hold it, both given, one counts.
+    ///
+    /// # Errors
+    /// Both are given in the same place.
     pub fn settle(&mut self) -> Result<(), ConfigError> {
         self.settle_pair(Id::Secret, Id::SecretFile)?;
         self.settle_pair(Id::AdminPassword, Id::AdminPasswordFile)
@@ -333,6 +345,9 @@ fn is_absent(error: &io::Error) -> bool {
 }
 
 /// Reads all of `file`, which may have at most `limit` bytes.
+///
+/// # Errors
+/// `FileTooLarge`; else `read(2)`.
 pub fn read_bounded(file: File, limit: usize) -> io::Result<Vec<u8>> {
     let bytes = read_up_to(&file, limit.saturating_add(1))?;
     if bytes.len() > limit {

@@ -3,7 +3,7 @@
 use super::error::ConfigError;
 use super::options::{self, Id, Kind, OPTIONS};
 use super::raw::{RawConfig, Setting};
-use super::{Command, Config, Limits, Sandbox, TimeFormat, echo, files, place};
+use super::{Config, Limits, Sandbox, Task, TimeFormat, echo, files, place};
 use crate::auth::{DEFAULT_USER, NOBODY, Users};
 use crate::docker::Endpoint;
 use crate::policy::{FULL, Policies};
@@ -16,7 +16,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// Makes the texts mean something. `pid1`: whether this is process 1, a container's only one.
-pub fn config(command: Command, mut raw: RawConfig, pid1: bool) -> Result<Config, ConfigError> {
+///
+/// # Errors
+/// A text means nothing, or does not fit another setting.
+pub fn config(task: Task, mut raw: RawConfig, pid1: bool) -> Result<Config, ConfigError> {
     let mut warnings = std::mem::take(&mut raw.warnings);
     let docker = docker(&raw)?;
     let (listen, listen_why) = listen(&raw, &docker)?;
@@ -24,7 +27,7 @@ pub fn config(command: Command, mut raw: RawConfig, pid1: bool) -> Result<Config
     let users = users(&raw, &mut warnings)?;
     let exit_on_stale_socket = switched(&raw, Id::ExitOnStaleSocket)?.unwrap_or(pid1);
     let config = Config {
-        command,
+        task,
         operands: Vec::new(),
         level: level(&raw)?,
         masters: parsed(&raw, Id::Master, place::masters)?.unwrap_or_default(),

@@ -4,7 +4,7 @@
 use super::install::Flags;
 use super::options::{self, GROUPS, Id, Kind, OPTIONS};
 use super::raw::{Origin, RawConfig};
-use super::{Command, Config, ConfigError, resolve};
+use super::{Config, ConfigError, Task, resolve};
 use crate::auth::DEFAULT_PASSWORD_HASH;
 use std::fmt::Write;
 use std::path::Path;
@@ -93,7 +93,7 @@ impl Draft {
         if !files {
             forget_files(&mut raw);
         }
-        resolve::config(Command::Check, raw, false)
+        resolve::config(Task::Check, raw, false)
     }
 
     /// The commented configuration.

@@ -264,7 +264,7 @@ fn every_options_samples_are_good_and_show_in_the_settings() {
 fn the_defaults_are_those_of_the_table() {
     let place = Place::new();
     let config = place.config(&[], &[]).unwrap();
-    assert_eq!(config.command, Command::Daemon);
+    assert_eq!(config.task, Task::Daemon);
     assert_eq!(config.level, LevelFilter::Info);
     assert_eq!(config.interval, Duration::from_secs(60));
     assert!(config.masters.is_empty() && config.secret.is_none());
@@ -742,7 +742,7 @@ fn the_effective_arguments_are_a_python_dictionary() {
 
 #[test]
 fn the_help_text_names_every_option_within_its_width() {
-    let help = help();
+    let help = help(None);
     for option in &OPTIONS {
         assert!(
             help.contains(&format!("--{} ", option.flag())),

@@ -1,4 +1,5 @@
-//! What is healthy: the event loops turn, Docker answers, and a master has the node's report.
+//! What is healthy: the event loops turn, a client finds room, Docker answers, and a master has the
+//! node's report.
 
 use super::Answer;
 use crate::docker::{self, Endpoint};
@@ -9,6 +10,9 @@ use std::time::{Duration, Instant};
 
 /// For an event loop to come back from what it does; a turn takes milliseconds.
 const LOOP_PATIENCE: Duration = Duration::from_secs(2);
+
+/// Clients may find no room for so long: a crowd comes and goes.
+const FULL_PATIENCE: Duration = Duration::from_secs(10);
 
 /// For Docker to answer a question that costs it nothing.
 const DOCKER_PATIENCE: Duration = Duration::from_secs(3);
@@ -41,13 +45,20 @@ pub struct Reports {
 
 impl Health {
     /// Whether the event loops turn.
+    ///
+    /// # Errors
+    /// Which of them does not.
     pub fn live(&self) -> Answer {
         summary(&[self.loops()])
     }
 
     /// Whether all is well.
+    ///
+    /// # Errors
+    /// What is not.
     pub fn all(&self) -> Answer {
         let mut checks = vec![self.loops(), self.docker()];
+        checks.extend(self.full().map(Err));
         checks.extend(self.reports.as_ref().map(Reports::check));
         summary(&checks)
     }
@@ -60,6 +71,18 @@ impl Health {
                 silence.as_secs()
             )),
         }
+    }
+
+    /// Not what a restart mends: the same clients would come again. Descriptors that have run out need
+    /// no look of their own, for neither could this be asked then, nor Docker.
+    fn full(&self) -> Option<String> {
+        let (most, since) = self.proxy.full()?;
+        (since >= FULL_PATIENCE).then(|| {
+            format!(
+                "all {most} connections are taken for {} s: no client comes in (max_connections)",
+                since.as_secs()
+            )
+        })
     }
 
     fn docker(&self) -> Answer {

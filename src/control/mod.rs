@@ -3,14 +3,14 @@
 //!
 //! It listens on a Unix socket without a file (`unix(7)`, abstract), which is found by its name.
 //! Who asks has to be in the same PID namespace and the agent's own user or root; whom it asks has
-//! to be the process that it means. Either learns that of the kernel (`SO_PEERCRED`), so that nothing
-//! is gained by a socket of the same name.
+//! to be the process that it means, or one of a user that it trusts. Either learns that of the kernel
+//! (`SO_PEERCRED`), so that nothing is gained by a socket of such a name.
 //!
 //! A question is a word and a line feed; the answer is `+` or `-`, a line, and the end.
 //!
 //! | file | owns |
 //! | --- | --- |
-//! | `server.rs` | the agent's end, a thread |
+//! | `server.rs` | the agent's end, on threads of its own |
 //! | `health.rs` | what is healthy |
 //! | `client.rs` | finding the agent, and asking it |
 
@@ -19,6 +19,7 @@ pub mod health;
 pub mod server;
 
 use crate::sys::stream::Stream;
+use ring::rand::{SecureRandom, SystemRandom};
 use std::fs;
 use std::io::{self, Read};
 
@@ -42,6 +43,9 @@ const WORDS: [(&str, Question); 3] = [
     ("live", Question::Live),
     ("reload", Question::Reload),
 ];
+
+/// Root may ask whatever the agent's user is, and is believed.
+const ROOT: u32 = 0;
 
 /// The most bytes of an answer with its end; what is longer is cut.
 const MAX_ANSWER: usize = 4096;
@@ -76,14 +80,29 @@ fn read_line(stream: &mut Stream, most: usize) -> io::Result<Option<String>> {
 /// What the names of agents begin with that this process may mean. A network namespace may have
 /// agents of several PID namespaces, each process 1 in its own (containers in the host's network).
 fn prefix() -> String {
-    // Without one, as on a kernel without such namespaces, all are in the same.
-    let namespace = fs::read_link("/proc/self/ns/pid").unwrap_or_default();
-    format!("haven-agent/{}/", namespace.display())
+    format!("haven-agent/{}/", namespace("self", "pid"))
 }
 
-/// The name of the agent that is this process.
-fn name(pid: u32) -> String {
-    format!("{}{pid}", prefix())
+/// A name for this process, which is an agent: its mount namespace and number behind the prefix, and
+/// what nobody can know beforehand, and take the name away.
+fn new_name() -> String {
+    let mut nonce = [0; 8];
+    // Without randomness the name may be taken, which `bind(2)` says.
+    let _ = SystemRandom::new().fill(&mut nonce);
+    format!(
+        "{}{}/{}/{:x}",
+        prefix(),
+        namespace("self", "mnt"),
+        std::process::id(),
+        u64::from_ne_bytes(nonce)
+    )
+}
+
+/// The namespace of this kind that `process` is in (namespaces(7)): nothing, which all have in common,
+/// on a kernel without them, and where the process is another's.
+fn namespace(process: &str, kind: &str) -> String {
+    let link = fs::read_link(format!("/proc/{process}/ns/{kind}")).unwrap_or_default();
+    link.display().to_string()
 }
 
 #[cfg(test)]
@@ -101,8 +120,11 @@ mod tests {
     }
 
     #[test]
-    fn a_name_has_the_namespace_and_the_process() {
-        assert!(name(7).starts_with("haven-agent/pid:["), "{}", name(7));
-        assert!(name(7).ends_with("]/7"), "{}", name(7));
+    fn a_name_has_the_namespaces_and_the_process_and_is_like_no_other() {
+        let name = new_name();
+        let pid = format!("]/{}/", std::process::id());
+        assert!(name.starts_with("haven-agent/pid:["), "{name}");
+        assert!(name.contains("]/mnt:[") && name.contains(&pid), "{name}");
+        assert_ne!(new_name(), name);
     }
 }

@@ -1,12 +1,12 @@
 //! Why Docker did not answer, in words that say what to do.
 
 use super::Endpoint;
+use super::access::Access;
 use crate::http::client::ClientError;
 use crate::sys::fs::read_up_to;
 use std::fmt;
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// The kernel's table of this process's mounts (`proc_pid_mountinfo(5)`).
@@ -27,8 +27,8 @@ pub enum DockerError {
     PermissionDenied {
         /// Docker's socket.
         path: PathBuf,
-        /// The group that may, where it can be read.
-        gid: Option<u32>,
+        /// Whom it lets in, where that can be read.
+        access: Option<Access>,
     },
     /// Nobody listens there.
     Refused(Endpoint),
@@ -83,7 +83,7 @@ impl DockerError {
             io::ErrorKind::NotFound => DockerError::NotFound(path.clone()),
             io::ErrorKind::PermissionDenied => DockerError::PermissionDenied {
                 path: path.clone(),
-                gid: fs::metadata(path).ok().map(|socket| socket.gid()),
+                access: Access::of(path),
             },
             io::ErrorKind::ConnectionRefused if stale_mount(path) => {
                 DockerError::Stale(path.clone())
@@ -113,18 +113,14 @@ impl fmt::Display for DockerError {
                  (-v /run:/run), or restart this container after each restart of Docker",
                 path.display()
             ),
-            DockerError::PermissionDenied { path, gid } => {
+            DockerError::PermissionDenied { path, access } => {
                 write!(
                     f,
                     "permission to use Docker's socket {} was denied",
                     path.display()
                 )?;
-                match gid {
-                    Some(gid) => write!(
-                        f,
-                        ": it belongs to the group {gid}; add the agent's user to that group \
-                         (usermod -aG docker USER), or start its container with --group-add {gid}"
-                    ),
+                match access {
+                    Some(access) => write!(f, ": {access}"),
                     None => f.write_str(
                         ", or to a directory above it: the agent's user must belong to the \
                          socket's group (usermod -aG docker USER)",
@@ -252,15 +248,14 @@ mod tests {
     #[test]
     fn the_error_says_what_to_do() {
         let path = PathBuf::from("/run/docker.sock");
-        let denied = |gid| DockerError::PermissionDenied {
+        let denied = DockerError::PermissionDenied {
             path: path.clone(),
-            gid,
+            access: None,
         };
         for (error, advice) in [
             (DockerError::NotFound(path.clone()), "is Docker running"),
             (DockerError::Stale(path.clone()), "-v /run:/run"),
-            (denied(Some(998)), "--group-add 998"),
-            (denied(None), "usermod -aG"),
+            (denied, "usermod -aG"),
             (
                 DockerError::Refused(Endpoint::Unix(path.clone())),
                 "nobody listens at unix:///run/docker.sock",

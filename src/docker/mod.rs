@@ -4,6 +4,7 @@
 //! that a Docker that hangs, or that has more to tell than fits, costs one report its containers
 //! and nothing else.
 
+mod access;
 mod endpoint;
 mod error;
 #[cfg(any(test, fuzzing))]
@@ -59,6 +60,9 @@ pub struct Container {
 }
 
 /// Asks Docker about itself.
+///
+/// # Errors
+/// It cannot be reached, does not answer in time, or not as Docker does.
 pub fn info(endpoint: &Endpoint) -> Result<Info, DockerError> {
     let raw: RawInfo = get(endpoint, "/info")?;
     Ok(Info {
@@ -69,6 +73,9 @@ pub fn info(endpoint: &Endpoint) -> Result<Info, DockerError> {
 }
 
 /// Asks Docker for all containers, running or not.
+///
+/// # Errors
+/// It cannot be reached, does not answer in time, or not as Docker does.
 pub fn containers(endpoint: &Endpoint) -> Result<Vec<Container>, DockerError> {
     let raw: Option<Vec<RawContainer>> = get(endpoint, "/containers/json?all=1")?;
     Ok(raw
@@ -79,6 +86,9 @@ pub fn containers(endpoint: &Endpoint) -> Result<Vec<Container>, DockerError> {
 }
 
 /// Connects to Docker; reads and writes fail from `deadline` on.
+///
+/// # Errors
+/// It cannot be reached by then.
 pub fn connect(endpoint: &Endpoint, deadline: Instant) -> Result<Stream, DockerError> {
     let connected = match endpoint {
         Endpoint::Unix(path) => Stream::unix(path, deadline),
@@ -88,6 +98,9 @@ pub fn connect(endpoint: &Endpoint, deadline: Instant) -> Result<Stream, DockerE
 }
 
 /// Whether Docker answers within `patience`.
+///
+/// # Errors
+/// Why not.
 pub fn ping(endpoint: &Endpoint, patience: Duration) -> Result<(), DockerError> {
     ask(endpoint, "/_ping", Instant::now() + patience).map(|_| ())
 }

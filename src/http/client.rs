@@ -116,6 +116,10 @@ impl std::error::Error for ClientError {
 
 /// Sends `request` and reads its answer, with a body of `max_body` bytes at most. The connection
 /// is of no use afterwards (`Connection: close`).
+///
+/// # Errors
+/// A part of the request cannot be written, the connection breaks or takes too long, or the answer is
+/// not HTTP, or too long.
 pub fn exchange<S: Read + Write>(
     stream: &mut S,
     request: &Request<'_>,
@@ -187,6 +191,9 @@ fn request_head(request: &Request<'_>) -> Result<String, ClientError> {
 
 /// Reads the final answer to a `method`, with a body of `max_body` bytes at most; interim ones before it are
 /// skipped (RFC 9110 §15.2).
+///
+/// # Errors
+/// The connection breaks or takes too long, or the answer is not HTTP, or too long.
 // Behind `dyn`, so that it is there once for all streams.
 pub fn receive(
     stream: &mut dyn Read,

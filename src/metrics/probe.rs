@@ -11,6 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::sys::fs::{self, Device, Usage};
+use crate::sys::thread::start_thread;
 
 /// How long one file system is waited for.
 pub const PATIENCE: Duration = Duration::from_millis(500);
@@ -54,14 +55,11 @@ impl Probes {
         }
         let slot = Slot::default();
         let (asked, answered, asker) = (path.to_owned(), Arc::clone(&slot), thread::current());
-        thread::Builder::new()
-            .name("statvfs".to_owned())
-            .stack_size(STACK_SIZE)
-            .spawn(move || {
-                let answer = measure(&asked);
-                *lock(&answered) = Some(answer);
-                asker.unpark();
-            })?;
+        start_thread("statvfs", STACK_SIZE, move || {
+            let answer = measure(&asked);
+            *lock(&answered) = Some(answer);
+            asker.unpark();
+        })?;
         let end = Instant::now() + PATIENCE;
         loop {
             // A thread may be unparked for other reasons, or for none.

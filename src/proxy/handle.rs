@@ -38,6 +38,11 @@ impl Handle {
         }
     }
 
+    /// For how long each place for a client has been taken, and how many there are; none: one is free.
+    pub fn full(&self) -> Option<(usize, Duration)> {
+        self.shared.full(Instant::now())
+    }
+
     /// Has settings and files read again, and waits so long for what comes of it.
     ///
     /// # Errors

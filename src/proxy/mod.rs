@@ -84,6 +84,8 @@ pub struct Shared {
     crowd: Crowd,
     max_connections: usize,
     connections: AtomicUsize,
+    /// When the last place was taken, which it may not be any more.
+    filled: Mutex<Instant>,
     mailboxes: Mutex<Vec<Arc<Mailbox>>>,
 }
 
@@ -111,12 +113,16 @@ impl Shared {
     }
 
     /// Counts one more client in, if there is room.
-    pub fn admit(&self) -> bool {
-        if self.connections.fetch_add(1, Ordering::Relaxed) < self.max_connections {
-            return true;
+    pub fn admit(&self, now: Instant) -> bool {
+        let others = self.connections.fetch_add(1, Ordering::Relaxed);
+        if others >= self.max_connections {
+            self.leave();
+            return false;
         }
-        self.leave();
-        false
+        if others + 1 == self.max_connections {
+            *self.filled() = now;
+        }
+        true
     }
 
     /// Gives the place of a client that did not come back.
@@ -124,8 +130,10 @@ impl Shared {
         self.connections.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// Lets a client in that was admitted and has shown its address; else says why it is to go,
-    /// and gives its place back.
+    /// Lets a client in that was admitted and has shown its address, or gives its place back.
+    ///
+    /// # Errors
+    /// Why it is to go.
     pub fn enter(&self, peer: IpAddr) -> Result<(), Kind> {
         let allowed = |network: &Network| network.contains(peer);
         let refusal = if !self.allow_from.is_empty() && !self.allow_from.iter().any(allowed) {
@@ -148,6 +156,13 @@ impl Shared {
     /// Whether a client could be admitted.
     pub fn has_room(&self) -> bool {
         self.connections.load(Ordering::Relaxed) < self.max_connections
+    }
+
+    /// For how long there has been no room, and for how many there would be; none: there is room.
+    pub fn full(&self, now: Instant) -> Option<(usize, Duration)> {
+        // Who came in last took the last place, for nobody has come in since.
+        let since = now.saturating_duration_since(*self.filled());
+        (!self.has_room()).then_some((self.max_connections, since))
     }
 
     /// Tells every loop.
@@ -173,6 +188,10 @@ impl Shared {
             .enumerate()
             .filter_map(|(number, silence)| Some((number, silence?)));
         owed.max_by_key(|(_, silence)| *silence)
+    }
+
+    fn filled(&self) -> MutexGuard<'_, Instant> {
+        self.filled.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn mailboxes(&self) -> MutexGuard<'_, Vec<Arc<Mailbox>>> {
@@ -284,6 +303,7 @@ impl Proxy {
             crowd: Crowd::new(most_of_one(config.limits.max_connections_per_address, most)),
             max_connections: most,
             connections: AtomicUsize::new(0),
+            filled: Mutex::new(Instant::now()),
             mailboxes: Mutex::new(Vec::new()),
         });
         let reload = reload::start(read, config.watched.clone(), Arc::clone(&shared))

@@ -2,14 +2,24 @@
 
 use crate::buf::{BATCH, Buf, CHUNK};
 
-/// Bytes for Docker. While `held`, what has been sent stays, so that a request that meets a
-/// connection Docker has just closed can be sent again.
+/// For how long a request is kept whole, to be sent on another connection if Docker closes this one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hold {
+    /// Not at all.
+    No,
+    /// Until a byte of it has been taken: Docker may act on it from then on.
+    UntilSent,
+    /// Until Docker answers: to do it twice is no harm.
+    UntilAnswered,
+}
+
+/// Bytes for Docker. What has been sent stays as well where it is held until the answer.
 ///
-/// Invariant: `sent <= bytes.len()`, and `sent == 0` unless `held`.
+/// Invariant: `sent <= bytes.len()`, and `sent == 0` unless `hold` is [`Hold::UntilAnswered`].
 pub struct Outbox {
     bytes: Buf,
     sent: usize,
-    held: bool,
+    hold: Hold,
     limit: usize,
 }
 
@@ -19,18 +29,17 @@ impl Outbox {
         Outbox {
             bytes: Buf::new(limit),
             sent: 0,
-            held: false,
+            hold: Hold::No,
             limit,
         }
     }
 
-    /// Starts a request with its head, and its body where that was held so far; `hold` keeps what is
-    /// sent for a second try.
-    pub fn start(&mut self, head: Buf, hold: bool) {
+    /// Starts a request with its head, and its body where that was held so far.
+    pub fn start(&mut self, head: Buf, hold: Hold) {
         let limit = self.limit.max(head.len());
         self.bytes = head.with_limit(limit);
         self.sent = 0;
-        self.held = hold;
+        self.hold = hold;
     }
 
     /// What is still to be written.
@@ -40,10 +49,13 @@ impl Outbox {
 
     /// `count` more bytes have been written.
     pub fn sent(&mut self, count: usize) {
-        if self.held {
-            self.sent = (self.sent + count).min(self.bytes.len());
-        } else {
-            self.bytes.consume(count);
+        match self.hold {
+            Hold::UntilAnswered => self.sent = (self.sent + count).min(self.bytes.len()),
+            Hold::UntilSent if count == 0 => {}
+            Hold::UntilSent | Hold::No => {
+                self.hold = Hold::No;
+                self.bytes.consume(count);
+            }
         }
     }
 
@@ -57,7 +69,7 @@ impl Outbox {
         if !self.has_room() {
             return None;
         }
-        if self.held && self.bytes.room() < CHUNK {
+        if self.bytes.room() < CHUNK {
             self.forget();
         }
         Some(&mut self.bytes)
@@ -70,28 +82,26 @@ impl Outbox {
 
     /// Docker has begun to answer: there will be no second try.
     pub fn forget(&mut self) {
-        if self.held {
-            self.held = false;
-            self.bytes.consume(std::mem::take(&mut self.sent));
-        }
+        self.hold = Hold::No;
+        self.bytes.consume(std::mem::take(&mut self.sent));
     }
 
     /// Whether all that was ever put in is still here.
     pub fn is_whole(&self) -> bool {
-        self.held
+        self.hold != Hold::No
     }
 
     /// Sends everything again, for the last time.
     pub fn rewind(&mut self) {
         self.sent = 0;
-        self.held = false;
+        self.hold = Hold::No;
     }
 
     /// Drops everything.
     pub fn clear(&mut self) {
         self.bytes.clear();
         self.sent = 0;
-        self.held = false;
+        self.hold = Hold::No;
     }
 }
 
@@ -108,7 +118,7 @@ mod tests {
     #[test]
     fn what_is_held_can_be_sent_again() {
         let mut outbox = Outbox::new(4 * CHUNK);
-        outbox.start(head(b"head"), true);
+        outbox.start(head(b"head"), Hold::UntilAnswered);
         outbox.sent(4);
         assert_eq!(outbox.put(b"body"), 4);
         outbox.sent(2);
@@ -122,9 +132,25 @@ mod tests {
     }
 
     #[test]
+    fn what_is_held_until_it_is_sent_is_whole_only_so_long() {
+        let mut outbox = Outbox::new(4 * CHUNK);
+        outbox.start(head(b"head"), Hold::UntilSent);
+        outbox.sent(0);
+        assert!(outbox.is_whole());
+        assert_eq!(outbox.put(b"body"), 4);
+        outbox.sent(1);
+        assert!(!outbox.is_whole());
+        assert_eq!(outbox.pending(), b"eadbody");
+        outbox.start(head(b"next"), Hold::UntilSent);
+        outbox.rewind();
+        assert_eq!(outbox.pending(), b"next");
+        assert!(!outbox.is_whole());
+    }
+
+    #[test]
     fn what_is_forgotten_is_not_held() {
         let mut outbox = Outbox::new(4 * CHUNK);
-        outbox.start(head(b"head"), true);
+        outbox.start(head(b"head"), Hold::UntilAnswered);
         outbox.sent(3);
         outbox.forget();
         assert_eq!(outbox.pending(), b"d");
@@ -135,7 +161,7 @@ mod tests {
     fn a_body_too_long_to_hold_is_let_go_and_bounded() {
         let limit = 6 * CHUNK;
         let mut outbox = Outbox::new(limit);
-        outbox.start(head(b"head"), true);
+        outbox.start(head(b"head"), Hold::UntilAnswered);
         let part = [b'x'; 1000];
         for _ in 0..200 {
             assert_eq!(outbox.put(&part), part.len());

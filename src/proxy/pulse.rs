@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use crate::proxy::Shared;
 use crate::proxy::handle::Handle;
 use crate::service::notify;
+use crate::sys::thread::{STACK_SIZE, start_thread};
 
 /// Between two looks, and so between two messages, where the watchdog's patience leaves that much.
 const LOOK: Duration = Duration::from_secs(5);
@@ -35,8 +36,7 @@ pub fn start(proxy: &Handle, registration: Registration) -> io::Result<()> {
             told: String::new(),
             missed: false,
         };
-        let thread = thread::Builder::new().name("service".to_owned());
-        thread.spawn(move || pulse.run())?;
+        start_thread("service", STACK_SIZE, move || pulse.run())?;
     }
     Ok(())
 }

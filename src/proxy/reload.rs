@@ -6,13 +6,13 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread;
 use std::time::Duration;
 
 use crate::config::Config;
 use crate::proxy::Shared;
 use crate::proxy::mailbox::Message;
 use crate::service::notify;
+use crate::sys::thread::{STACK_SIZE, start_thread};
 
 /// Between two looks at the files.
 const LOOK: Duration = Duration::from_secs(3);
@@ -39,8 +39,8 @@ struct Orders {
     /// For whom; none: nobody has rung since the thread looked.
     rung: Option<Why>,
     /// Rings so far of those who wait, and how many of these were answered.
-    asked: u32,
-    answered: u32,
+    asked: u64,
+    answered: u64,
     /// The last answer.
     outcome: Option<Outcome>,
 }
@@ -62,11 +62,12 @@ impl Bell {
     pub fn ask(&self, patience: Duration) -> Outcome {
         let desk = &self.0;
         let mut orders = desk.orders();
-        orders.asked = orders.asked.wrapping_add(1);
+        orders.asked += 1;
         orders.rung = Some("reload");
         let mine = orders.asked;
         desk.changed.notify_all();
-        let unanswered = |orders: &mut Orders| orders.answered != mine;
+        // One reading may answer several.
+        let unanswered = |orders: &mut Orders| orders.answered < mine;
         let waited = desk
             .changed
             .wait_timeout_while(orders, patience, unanswered);
@@ -87,7 +88,7 @@ impl Desk {
     }
 
     /// What was rung for, and up to which of those who wait, where that happens within `patience`.
-    fn wait(&self, patience: Duration) -> Option<(Why, u32)> {
+    fn wait(&self, patience: Duration) -> Option<(Why, u64)> {
         let silent = |orders: &mut Orders| orders.rung.is_none();
         let waited = self
             .changed
@@ -96,7 +97,7 @@ impl Desk {
         orders.rung.take().map(|why| (why, orders.asked))
     }
 
-    fn answer(&self, asked: u32, outcome: Outcome) {
+    fn answer(&self, asked: u64, outcome: Outcome) {
         let mut orders = self.orders();
         orders.answered = asked;
         orders.outcome = Some(outcome);
@@ -119,9 +120,7 @@ pub(super) fn start(read: Read, watched: Vec<PathBuf>, shared: Arc<Shared>) -> i
         watched,
     };
     let bell = Bell(Arc::clone(&desk));
-    thread::Builder::new()
-        .name("reload".to_owned())
-        .spawn(move || reload.run(&desk))?;
+    start_thread("reload", STACK_SIZE, move || reload.run(&desk))?;
     Ok(bell)
 }
 
@@ -214,5 +213,29 @@ impl Reload {
         }
         self.shared.tell_all(|| Message::Reloaded);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::thread;
+
+    #[test]
+    fn one_reading_answers_all_who_asked_before_it() {
+        let bell = Bell(Arc::default());
+        let askers = [(); 2].map(|()| {
+            let bell = bell.clone();
+            thread::spawn(move || bell.ask(Duration::from_secs(20)))
+        });
+        while bell.0.orders().asked < 2 {
+            thread::yield_now();
+        }
+        let (_, asked) = bell.0.wait(Duration::ZERO).unwrap();
+        bell.0.answer(asked, Ok("read".to_owned()));
+        for asker in askers {
+            assert_eq!(asker.join().unwrap(), Ok("read".to_owned()));
+        }
+        assert!(bell.0.wait(Duration::ZERO).is_none());
     }
 }

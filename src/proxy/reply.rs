@@ -61,7 +61,7 @@ impl Reply {
         }
     }
 
-    /// No credentials, or wrong ones (RFC 9110 §15.5.2).
+    /// No credentials (RFC 9110 §15.5.2).
     pub fn unauthorized() -> Reply {
         Reply::new(
             401,
@@ -75,7 +75,7 @@ impl Reply {
         body.push_str("{\"message\":\"");
         escape_json(&self.message, &mut body);
         body.push_str("\"}\n");
-        // The caller has made room: a reply is only written into an empty buffer.
+        // There is room: before it is an interim answer at most, which leaves some.
         let _ = write!(out, "HTTP/1.1 {} {}\r\n", self.status, reason(self.status));
         if self.status == 401 {
             let _ = write!(out, "WWW-Authenticate: Basic realm=\"{REALM}\"\r\n");

@@ -11,6 +11,7 @@ use std::time::Duration;
 use crate::docker::{DockerError, Endpoint};
 use crate::proxy::reply::Reply;
 use crate::sys::socket::{Progress, Socket};
+use crate::sys::thread::{STACK_SIZE, start_thread};
 
 /// Addresses of one name that are tried.
 const MAX_ADDRESSES: usize = 16;
@@ -29,7 +30,7 @@ enum Target {
     Tcp {
         /// Looked up off the loops; empty until then.
         addresses: Mutex<Arc<[SocketAddr]>>,
-        /// Where the next connection is tried: moved on by a failure.
+        /// The turn of the next connection, which says at which address it is tried.
         next: AtomicUsize,
     },
 }
@@ -55,9 +56,7 @@ impl Upstream {
                 upstream.resolve(&name); // a literal address is no look-up
             } else {
                 let upstream = Arc::clone(&upstream);
-                thread::Builder::new()
-                    .name("names".to_owned())
-                    .spawn(move || upstream.keep_resolved(&name))?;
+                start_thread("names", STACK_SIZE, move || upstream.keep_resolved(&name))?;
             }
         }
         Ok(upstream)
@@ -84,13 +83,13 @@ impl Upstream {
         }
     }
 
-    /// Starts a connection.
+    /// Starts a connection; says for [`pass_by`](Upstream::pass_by) whose turn it was.
     ///
     /// # Errors
     /// What is known at once; `WouldBlock` when the queue of a Unix socket is full.
-    pub fn connect(&self) -> io::Result<(Socket, Progress)> {
+    pub fn connect(&self) -> io::Result<(Socket, Progress, usize)> {
         match &self.target {
-            Target::Unix(path) => Ok((Socket::connect_unix(path)?, Progress::Connected)),
+            Target::Unix(path) => Ok((Socket::connect_unix(path)?, Progress::Connected, 0)),
             Target::Tcp { addresses, next } => {
                 let addresses =
                     Arc::clone(&addresses.lock().unwrap_or_else(PoisonError::into_inner));
@@ -100,20 +99,60 @@ impl Upstream {
                     let text = "its name could not be looked up";
                     return Err(io::Error::new(io::ErrorKind::AddrNotAvailable, text));
                 };
-                let (socket, progress) = Socket::connect_tcp(*address)?;
+                let (socket, progress) =
+                    Socket::connect_tcp(*address).inspect_err(|_| self.pass_by(turn))?;
                 socket.set_tcp_options()?;
-                Ok((socket, progress))
+                Ok((socket, progress, turn))
             }
         }
     }
 
-    /// The answer to a request for which no connection could be made. The next attempt goes to
-    /// the next address.
-    pub fn explain(&self, error: io::Error) -> Reply {
+    /// The address of that `turn` has refused a connection, or not answered: the next one goes to the
+    /// next address. Once, however many waited for the same.
+    pub fn pass_by(&self, turn: usize) {
         if let Target::Tcp { next, .. } = &self.target {
-            next.fetch_add(1, Ordering::Relaxed);
+            let passed = turn.wrapping_add(1);
+            let _ = next.compare_exchange(turn, passed, Ordering::Relaxed, Ordering::Relaxed);
         }
+    }
+
+    /// The answer to a request for which no connection could be made.
+    pub fn explain(&self, error: io::Error) -> Reply {
         let reason = DockerError::connecting(&self.endpoint, error);
         Reply::new(502, format!("haven-agent: {reason}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::socket::Listener;
+
+    #[test]
+    fn an_address_is_passed_by_once() {
+        let listener = || Listener::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let listeners = [listener(), listener()];
+        let addresses: Arc<[SocketAddr]> =
+            listeners.iter().map(|one| one.address().unwrap()).collect();
+        let upstream = Upstream {
+            endpoint: Endpoint::Tcp {
+                host: "docker".to_owned(),
+                port: 2375,
+            },
+            target: Target::Tcp {
+                addresses: Mutex::new(addresses),
+                next: AtomicUsize::new(usize::MAX - 1),
+            },
+        };
+        let turn = || upstream.connect().unwrap().2;
+        let first = turn();
+        assert_eq!(turn(), first, "what works is used again");
+        // Two that were tried at the same time.
+        upstream.pass_by(first);
+        upstream.pass_by(first);
+        let second = turn();
+        assert_eq!(second, first + 1);
+        upstream.pass_by(second);
+        assert_eq!(turn(), 0);
     }
 }

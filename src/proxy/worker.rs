@@ -13,7 +13,7 @@ use crate::proxy::Shared;
 use crate::proxy::audit::Audit;
 use crate::proxy::browser;
 use crate::proxy::mailbox::{Mailbox, Message};
-use crate::proxy::session::{Context, Over, Session};
+use crate::proxy::session::{Context, Over, Session, Side};
 use crate::proxy::slab::Slab;
 use crate::proxy::supervisor::{Order, Supervisor};
 use crate::source::Source;
@@ -24,6 +24,9 @@ use crate::tls::{Client, Server};
 
 /// Connections accepted in one turn; more stay queued while those here are served.
 const ACCEPT_BATCH: usize = 32;
+
+/// Those at the end: as many as a queue holds by default (`net.core.somaxconn`, `listen(2)`).
+const ACCEPT_LAST: usize = 4096;
 
 /// Deadlines are looked after at most this often, however many connections have one.
 const SCAN_INTERVAL: Duration = Duration::from_millis(100);
@@ -139,7 +142,7 @@ impl Worker {
             self.now = Instant::now();
             for event in (0..count).filter_map(|position| events.get(position)) {
                 match event.token.index {
-                    LISTENER => self.accept()?,
+                    LISTENER => self.accept(ACCEPT_BATCH)?,
                     MAILBOX => {
                         if self.read_mail()? {
                             return Ok(());
@@ -207,12 +210,13 @@ impl Worker {
         Ok(())
     }
 
-    fn accept(&mut self) -> io::Result<()> {
+    /// Accepts what is queued, `most` at the most, as long as there is room.
+    fn accept(&mut self, most: usize) -> io::Result<()> {
         let Some(listener) = self.listener.clone() else {
             return Ok(());
         };
-        for _ in 0..ACCEPT_BATCH {
-            if !self.shared.admit() {
+        for _ in 0..most {
+            if !self.shared.admit(self.now) {
                 return self.stop_listening();
             }
             match listener.accept() {
@@ -250,7 +254,7 @@ impl Worker {
 
     fn start_session(&mut self, socket: Socket, peer: IpAddr) {
         let Some(server) = self.server.clone() else {
-            return;
+            return self.shared.exit(peer); // the proxy is off
         };
         let (place, tokens) = self.sessions.reserve();
         let handshake = self.shared.limits.handshake_timeout;
@@ -282,11 +286,7 @@ impl Worker {
     fn drive(
         &mut self,
         token: Token,
-        act: impl FnOnce(
-            &mut Session,
-            crate::proxy::session::Side,
-            &mut Context<'_>,
-        ) -> Result<(), Over>,
+        act: impl FnOnce(&mut Session, Side, &mut Context<'_>) -> Result<(), Over>,
     ) {
         let client = Token {
             index: token.index & !1,
@@ -467,7 +467,7 @@ impl Worker {
     /// listener closes, and every session hears that it is to end.
     fn drain(&mut self) -> io::Result<()> {
         if self.listening {
-            self.accept()?;
+            self.accept(ACCEPT_LAST)?;
         }
         self.stop_listening()?;
         self.listener = None;

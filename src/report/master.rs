@@ -160,6 +160,9 @@ pub struct Kind(
 );
 
 /// Registers a node.
+///
+/// # Errors
+/// The master cannot be reached, does not answer in time, or does not take the report.
 pub fn register(master: &Master, node: &Registration<'_>) -> Result<(), RegisterError> {
     let target = target(master, node);
     let response = if uses_minreq(master) {

@@ -4,6 +4,7 @@ use super::Settings;
 use super::gather::{Gatherer, Problem, Subject};
 use super::payload::Report;
 use super::registrar::Registrar;
+use crate::sys::thread::{STACK_SIZE, start_thread};
 use crate::sys::time;
 use crate::tls;
 use crate::zone::Zone;
@@ -11,7 +12,6 @@ use ring::rand::{SecureRandom, SystemRandom};
 use std::io;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread;
 use std::time::{Duration, Instant};
 
 /// The wait after a first failure; it doubles with each further one.
@@ -141,9 +141,7 @@ impl Reporter {
             identity_trouble: None,
             shared: Arc::clone(&shared),
         };
-        thread::Builder::new()
-            .name("reporter".to_owned())
-            .spawn(move || work.run())?;
+        start_thread("reporter", STACK_SIZE, move || work.run())?;
         Ok(Reporter { shared })
     }
 

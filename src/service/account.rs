@@ -6,8 +6,9 @@ use crate::sys::process;
 
 /// The group whose members may use Docker's socket.
 pub const DOCKER: &str = "docker";
-/// The users (passwd(5)): their names, their own groups' numbers, comments.
+/// The users (passwd(5)): their names, numbers, own groups' numbers, comments.
 const USERS: &str = "/etc/passwd";
+const USER_NUMBER: usize = 2;
 const USER_GROUP: usize = 3;
 const USER_COMMENT: usize = 4;
 /// The groups (group(5)): their names, numbers, and members besides those whose own group it is.
@@ -27,6 +28,13 @@ pub struct Account {
     pub group_name: String,
     /// Whether Docker's group is there.
     pub docker: bool,
+}
+
+/// The number of a user of this system; none: its files know no such user.
+pub fn number(user: &str) -> Option<u32> {
+    let own = Tree::new("/".into());
+    let number = field(&own, USERS, (NAME, user), USER_NUMBER).ok()?;
+    number?.parse().ok()
 }
 
 impl Account {

@@ -12,7 +12,7 @@
 //! | `account.rs` | the user that the agent runs as |
 //! | `tree.rs` | files, written whole or not at all, and commands |
 
-mod account;
+pub mod account;
 mod configuration;
 mod enable;
 mod init;

@@ -21,6 +21,7 @@ pub mod socket;
 pub mod spawn;
 pub mod stream;
 pub mod terminal;
+pub mod thread;
 pub mod time;
 #[cfg(all(panic = "abort", target_env = "musl"))]
 mod unwind;

@@ -25,58 +25,49 @@ enum Socket {
 impl Stream {
     /// Connects to a Unix socket. A listener whose queue is full is waited for until the deadline
     /// (`unix(7)`: connect blocks, for as long as `SO_SNDTIMEO` lets it).
+    ///
+    /// # Errors
+    /// `connect(2)` (`EAGAIN`: the queue is full to the end), or the path is too long.
     pub fn unix(path: &Path, deadline: Instant) -> io::Result<Stream> {
         let address = unix_address(path)?;
-        Stream::connect_unix(&address, size_of_val(&address), deadline)
+        let socket = unix_socket()?;
+        socket.set_write_timeout(Some(remaining(deadline)?))?;
+        connect(&socket, &address, size_of_val(&address))?;
+        Ok(Stream::over(socket, deadline))
     }
 
-    /// Connects to the Unix socket without a file that is called `name`, as [`Stream::unix`] does.
+    /// Connects to the Unix socket without a file that is called `name`, at once or not at all.
+    ///
+    /// # Errors
+    /// Nobody listens there; `WouldBlock` when its queue is full.
     pub fn abstract_unix(name: &str, deadline: Instant) -> io::Result<Stream> {
         let (address, length) = abstract_address(name)?;
-        Stream::connect_unix(&address, length, deadline)
+        let socket = unix_socket()?;
+        socket.set_nonblocking(true)?;
+        connect(&socket, &address, length)?;
+        socket.set_nonblocking(false)?;
+        Ok(Stream::over(socket, deadline))
     }
 
-    /// A connection that a listener has accepted.
-    pub fn accepted(socket: UnixStream, deadline: Instant) -> Stream {
+    /// A connection that is there already, as one that a listener has accepted.
+    pub fn over(socket: UnixStream, deadline: Instant) -> Stream {
         Stream {
             socket: Socket::Unix(socket),
             deadline,
         }
     }
 
-    fn connect_unix(
-        address: &libc::sockaddr_un,
-        length: usize,
-        deadline: Instant,
-    ) -> io::Result<Stream> {
-        // SAFETY: a plain call; the descriptor it returns is new and owned by nobody else.
-        let socket = unsafe {
-            let fd = cvt(libc::socket(
-                libc::AF_UNIX,
-                libc::SOCK_STREAM | libc::SOCK_CLOEXEC,
-                0,
-            ))?;
-            UnixStream::from(OwnedFd::from_raw_fd(fd))
-        };
-        socket.set_write_timeout(Some(remaining(deadline)?))?;
-        // SAFETY: `address` is a live, initialised `sockaddr_un`, and `length`, which is at most its
-        // size, says how much of it is meant; the kernel only reads it.
-        cvt(unsafe {
-            libc::connect(
-                socket.as_raw_fd(),
-                (&raw const *address).cast(),
-                length.min(size_of_val(address)) as libc::socklen_t,
-            )
-        })?;
-        Ok(Stream {
-            socket: Socket::Unix(socket),
-            deadline,
-        })
+    /// Gives reads and writes until `deadline` from now on.
+    pub fn extend(&mut self, deadline: Instant) {
+        self.deadline = deadline;
     }
 
     /// Resolves `host` (a name, an IPv4 address or an IPv6 address without brackets) and connects
     /// to the first of its addresses that answers; none may use up the time of those after it.
     /// The look-up itself is bounded by the resolver's own time-outs only.
+    ///
+    /// # Errors
+    /// The name has no address, or why the last of them failed; `TimedOut` at the deadline.
     pub fn tcp(host: &str, port: u16, deadline: Instant) -> io::Result<Stream> {
         let addresses: Vec<_> = (host, port).to_socket_addrs()?.collect();
         let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
@@ -95,6 +86,31 @@ impl Stream {
         }
         Err(last)
     }
+}
+
+fn unix_socket() -> io::Result<UnixStream> {
+    // SAFETY: a plain call; the descriptor it returns is new and owned by nobody else.
+    unsafe {
+        let fd = cvt(libc::socket(
+            libc::AF_UNIX,
+            libc::SOCK_STREAM | libc::SOCK_CLOEXEC,
+            0,
+        ))?;
+        Ok(UnixStream::from(OwnedFd::from_raw_fd(fd)))
+    }
+}
+
+fn connect(socket: &UnixStream, address: &libc::sockaddr_un, length: usize) -> io::Result<()> {
+    // SAFETY: `address` is a live, initialised `sockaddr_un`, and `length`, which is at most its
+    // size, says how much of it is meant; the kernel only reads it.
+    cvt(unsafe {
+        libc::connect(
+            socket.as_raw_fd(),
+            (&raw const *address).cast(),
+            length.min(size_of_val(address)) as libc::socklen_t,
+        )
+    })?;
+    Ok(())
 }
 
 /// Who is at the other end of a Unix socket (`unix(7)`, `SO_PEERCRED`): who connected, or who
@@ -249,7 +265,7 @@ mod tests {
         let address = SocketAddr::from_abstract_name(&name).unwrap();
         let listener = UnixListener::bind_addr(&address).unwrap();
         let mut near = Stream::abstract_unix(&name, soon(20_000)).unwrap();
-        let mut far = Stream::accepted(listener.accept().unwrap().0, soon(20_000));
+        let mut far = Stream::over(listener.accept().unwrap().0, soon(20_000));
         let (pid, uid) = (std::process::id(), crate::sys::process::effective_uid());
         assert_eq!(near.peer().unwrap(), Peer { pid, uid });
         assert_eq!(far.peer().unwrap(), Peer { pid, uid });

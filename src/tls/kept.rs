@@ -44,6 +44,9 @@ fn is_cargos(dir: &Path) -> bool {
 
 /// What the file at `path` holds; where there is none it is filled by `make` first, by exactly one
 /// of the builds that come here at once.
+///
+/// # Errors
+/// `make` failed, or a file cannot be locked, written or read.
 pub fn read_or_make(
     path: &Path,
     make: impl FnOnce() -> Result<String, String>,
@@ -76,6 +79,9 @@ fn age(path: &Path) -> io::Result<()> {
 }
 
 /// Writes a file that none but its owner may read.
+///
+/// # Errors
+/// The file cannot be replaced or written.
 pub fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     // A file of an earlier build is replaced, not opened: it may have had another mode.
     match fs::remove_file(path) {

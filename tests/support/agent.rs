@@ -2,14 +2,14 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::ExitStatus;
+use std::process::{Command, ExitStatus};
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::process::{Running, clean, run};
-use super::{PATIENCE, TempDir, within};
+use super::{PATIENCE, TempDir, skipped, within};
 
 /// The password of `admin` in the tests; never the default, which costs a bcrypt of its own.
 pub const PASSWORD: &str = "correct horse";
@@ -38,6 +38,8 @@ pub struct Setup {
     args: Vec<String>,
     env: Vec<(String, String)>,
     listen: String,
+    /// Another file in the place of one, for the agent alone.
+    mount: Option<(PathBuf, PathBuf)>,
 }
 
 impl Setup {
@@ -50,6 +52,7 @@ impl Setup {
             args: Vec::new(),
             env: vec![("HAVEN_AGENT_ADMIN_PASSWORD".into(), hash)],
             listen: "127.0.0.1:0".into(),
+            mount: None,
         }
     }
 
@@ -91,11 +94,20 @@ impl Setup {
         self
     }
 
+    /// With `file` in the place of `hidden`, in mounts of its own: see [`has_mounts`].
+    pub fn mount(mut self, file: &Path, hidden: &Path) -> Self {
+        self.mount = Some((file.to_owned(), hidden.to_owned()));
+        self
+    }
+
     /// Starts it without waiting for anything. It runs in an empty directory that is also its home,
     /// so that no configuration of the machine's is read.
     pub fn spawn(self) -> (Running, TempDir) {
         let home = TempDir::new("home");
-        let mut command = clean(binary());
+        let mut command = match &self.mount {
+            Some((file, hidden)) => mounted(file, hidden),
+            None => clean(binary()),
+        };
         match &self.config {
             Some(path) => command.arg("--config").arg(path),
             None => command.args(NO_SETTINGS),
@@ -134,6 +146,24 @@ impl Setup {
             home,
         }
     }
+}
+
+/// The agent behind a bind mount.
+fn mounted(file: &Path, hidden: &Path) -> Command {
+    let script = "mount --bind \"$0\" \"$1\" && shift && exec \"$@\"";
+    let mut command = clean("unshare");
+    command.args(["-m", "sh", "-c", script]);
+    command.arg(file).arg(hidden).arg(binary());
+    command
+}
+
+/// Whether mounts of its own can be made for an agent; says that the test is skipped where not.
+pub fn has_mounts() -> bool {
+    let unshare = run(clean("unshare").args(["-m", "true"]), b"");
+    if unshare.code != Some(0) {
+        skipped("mount namespaces need root");
+    }
+    unshare.code == Some(0)
 }
 
 /// The root certificate that the agent prints.
@@ -191,6 +221,14 @@ impl Agent {
         self.running.signal(name);
     }
 
+    /// Stops it where it is, until it gets the signal `CONT`.
+    #[track_caller]
+    pub fn pause(&self) {
+        self.signal("STOP");
+        let stopped = || self.stat().first().is_some_and(|state| state == "T");
+        assert!(within(PATIENCE, stopped), "it runs on");
+    }
+
     pub fn exit_within(&mut self, bound: Duration) -> Option<ExitStatus> {
         self.running.exit_within(bound)
     }
@@ -231,10 +269,15 @@ impl Agent {
 
     /// CPU time used so far, in clock ticks (100 a second).
     pub fn ticks(&self) -> u64 {
+        let fields = self.stat();
+        fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
+    }
+
+    /// The fields of `proc/PID/stat` behind the program's name, the state first (`proc(5)`).
+    fn stat(&self) -> Vec<String> {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.id())).unwrap();
         let fields = stat.rsplit(')').next().unwrap();
-        let fields: Vec<_> = fields.split_whitespace().collect();
-        fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
+        fields.split_whitespace().map(str::to_owned).collect()
     }
 }
 

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use super::agent::{Agent, authorization};
 use super::process::{Outcome, Running, clean, run};
-use super::{TempDir, skipped, unique};
+use super::{TempDir, eventually, skipped, unique};
 
 /// The image that all containers of the tests are made from. It stays for the next run.
 pub const IMAGE: &str = "haven-test-busybox";
@@ -21,8 +21,18 @@ pub fn socket() -> PathBuf {
     }
 }
 
+/// Says that a test was not run for want of Docker or a tool of its; a failure where
+/// `HAVEN_TEST_REQUIRE_DOCKER=1` wants all of them.
+#[track_caller]
+pub fn missing(what: &str) {
+    if std::env::var_os("HAVEN_TEST_REQUIRE_DOCKER").is_some_and(|value| value == "1") {
+        panic!("HAVEN_TEST_REQUIRE_DOCKER=1, and there is {what}");
+    }
+    skipped(what);
+}
+
 /// A Docker engine with the busybox image, and the scope of what one test makes there.
-/// `None`, said visibly, where there is none; a failure where `HAVEN_TEST_REQUIRE_DOCKER=1` wants one.
+/// `None` where there is none, see [`missing`].
 pub fn docker() -> Option<Scope> {
     let problem = match engine() {
         Ok(()) => {
@@ -32,10 +42,7 @@ pub fn docker() -> Option<Scope> {
         }
         Err(problem) => problem,
     };
-    if std::env::var_os("HAVEN_TEST_REQUIRE_DOCKER").is_some_and(|value| value == "1") {
-        panic!("HAVEN_TEST_REQUIRE_DOCKER=1, and {problem}");
-    }
-    skipped(&format!("no Docker: {problem}"));
+    missing(&format!("no Docker: {problem}"));
     None
 }
 
@@ -313,6 +320,46 @@ impl Drop for Scope {
             &["images", "--filter", &reference, "--format", format],
             &["rmi", "-f"],
         );
+    }
+}
+
+/// A swarm of this engine alone, which leaves it whatever becomes of the test.
+pub struct Swarm {
+    cli: Cli,
+    /// Its bridge was there before: swarms leave it behind.
+    bridged: bool,
+}
+
+/// The bridge that an engine makes for its first swarm.
+const BRIDGE: &str = "docker_gwbridge";
+
+impl Swarm {
+    /// Begun by `starter`, in which no other host has a part. `None`, said visibly, where there is one.
+    #[track_caller]
+    pub fn begin(cli: &Cli, starter: &Cli) -> Option<Swarm> {
+        let state = cli.run(&["info", "--format", "{{.Swarm.LocalNodeState}}"]);
+        if state.ok().trim() != "inactive" {
+            skipped("the engine is in a swarm already");
+            return None;
+        }
+        let swarm = Swarm {
+            cli: cli.clone(),
+            bridged: cli.run(&["network", "inspect", BRIDGE]).code == Some(0),
+        };
+        let init = ["swarm", "init", "--advertise-addr", "127.0.0.1"];
+        let listen = ["--listen-addr", "127.0.0.1:0"];
+        let made = starter.run(&[&init[..], &listen].concat()).ok();
+        assert!(made.contains("Swarm initialized"), "{made}");
+        Some(swarm)
+    }
+}
+
+impl Drop for Swarm {
+    fn drop(&mut self) {
+        self.cli.run(&["swarm", "leave", "--force"]);
+        // Its own end of the ingress network goes a moment later.
+        let _ =
+            self.bridged || eventually(|| self.cli.run(&["network", "rm", BRIDGE]).code == Some(0));
     }
 }
 

@@ -1,5 +1,6 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Weak, mpsc};
+use std::thread;
 use std::time::Duration;
 
 use base64::Engine;

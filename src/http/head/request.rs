@@ -89,6 +89,11 @@ impl<'b> RequestHead<'b> {
         !matches!(self.method, "GET" | "HEAD" | "OPTIONS" | "TRACE")
     }
 
+    /// Whether to do it twice is to do it once (RFC 9110 §9.2.2).
+    pub fn is_idempotent(&self) -> bool {
+        !self.changes_state() || matches!(self.method, "PUT" | "DELETE")
+    }
+
     /// Whether the body is said to be `application/json`.
     pub fn is_json(&self) -> bool {
         self.content_type.is_some_and(fields::is_json)

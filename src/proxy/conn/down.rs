@@ -6,7 +6,6 @@ use super::{Close, Conn, Down, Up, Upstream};
 use crate::buf::Buf;
 use crate::http::body::{Body, Coding, Framing};
 use crate::http::head::{Connection, HeadError, HeadFinder, ResponseHead, Version};
-use crate::proxy::outbox::Outbox;
 use crate::proxy::reply::Reply;
 use crate::proxy::tunnel::Flow;
 
@@ -129,18 +128,12 @@ impl Conn {
 
     /// Docker has closed; all that it had sent has been offered.
     pub fn docker_eof(&mut self, now: Instant) {
-        let was = std::mem::replace(&mut self.upstream, Upstream::None);
+        self.upstream = Upstream::None;
         match &mut self.down {
             Down::Idle | Down::Closed(_) => {}
-            Down::Head(_) if may_retry(was, &self.to_docker) => self.since = now,
-            Down::Head(_) => {
-                let text = "haven-agent: Docker closed the connection without an answer";
-                self.give_up(
-                    Reply::new(502, text),
-                    "Docker closed without an answer",
-                    now,
-                );
-            }
+            // It met a stale connection, and is sent on another one.
+            Down::Head(_) if self.to_docker.is_whole() => self.since = now,
+            Down::Head(_) => self.no_answer(now),
             Down::Body(Body::UntilClose, Coding::Identity) => self.answer_done(now),
             Down::Body(..) => self.close(Close::Cut("Docker cut its answer short")),
             Down::Tunnel(flow) => {
@@ -152,6 +145,19 @@ impl Conn {
                 }
             }
         }
+    }
+
+    fn no_answer(&mut self, now: Instant) {
+        let changes_state = (self.exchange.as_ref()).is_some_and(|known| known.changes_state);
+        let text = match changes_state {
+            true => {
+                "haven-agent: Docker closed the connection without an answer; \
+                 it may have acted on the request"
+            }
+            false => "haven-agent: Docker closed the connection without an answer",
+        };
+        let why = "Docker closed without an answer";
+        self.give_up(Reply::new(502, text), why, now);
     }
 
     fn answer_head(&mut self, input: &[u8], now: Instant) -> usize {
@@ -305,12 +311,6 @@ impl Conn {
         }
         count
     }
-}
-
-/// A request that met a stale connection is sent once more: no byte of an answer came, and all
-/// that was sent of it is still held.
-fn may_retry(was: Upstream, sent: &Outbox) -> bool {
-    matches!(was, Upstream::Open { used: true, .. }) && sent.is_whole()
 }
 
 /// A `200` after which the connection is a stream: neither length nor coding, and one of the two

@@ -41,6 +41,7 @@ pub(super) struct Exchange {
     pub(super) by: Option<Arc<str>>,
     pub(super) denied: bool,
     pub(super) changes_state: bool,
+    pub(super) is_idempotent: bool,
     pub(super) is_head: bool,
     pub(super) version: Version,
     pub(super) keep_alive: bool,
@@ -64,6 +65,7 @@ impl Exchange {
     pub(super) fn new(head: &RequestHead<'_>, target: &Target<'_>, now: Instant) -> Exchange {
         Exchange {
             changes_state: head.changes_state(),
+            is_idempotent: head.is_idempotent(),
             is_head: head.method == "HEAD",
             version: head.version,
             keep_alive: head.keep_alive,
@@ -83,6 +85,7 @@ impl Exchange {
             by: None,
             denied: false,
             changes_state: false,
+            is_idempotent: false,
             is_head: false,
             version: Version::Http11,
             keep_alive: false,

@@ -193,12 +193,11 @@ fn end(shell: &mut Shell) {
 /// What Docker got is a row of canonical requests, each of which was asked by somebody who was let in
 /// and whose policy allows just that; behind them, where Docker agreed to it, a stream.
 fn check_forwarded(shell: &Shell) {
-    // The place in `let_in` of the last that was seen.
-    let mut last: Option<usize> = None;
+    // The first in `let_in` that may come next on another connection.
+    let mut next = 0;
     for link in &shell.links {
         let mut rest = &link.got[..link.stream_at.unwrap_or(link.got.len())];
-        // A request that met a stale connection comes once more, on a new one.
-        let mut from = last.unwrap_or(0);
+        let mut from = next;
         while !rest.is_empty() {
             let Some(length) = HeadFinder::within(WRITTEN).find(rest).unwrap() else {
                 break;
@@ -214,8 +213,9 @@ fn check_forwarded(shell: &Shell) {
             };
             let found = shell.judging.let_in[from..].iter().position(is_this);
             let found = found.unwrap_or_else(|| panic!("nobody may ask {:?}", start(&head)));
-            last = Some(from + found);
             from += found + 1;
+            // One that met a stale connection comes once more there, if that is no harm.
+            next = from - usize::from(head.is_idempotent());
             let Some(behind) = behind_body(head.framing, behind) else {
                 break;
             };

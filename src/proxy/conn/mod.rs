@@ -20,11 +20,12 @@
 //! verdict: a request's canonical form stays inside [`Up`] until it may pass.
 
 use std::collections::VecDeque;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::buf::{Buf, CHUNK};
 use crate::http::body::{Body, Coding, Framing};
 use crate::http::head::{HeadFinder, HeadLimits, MAX_HEAD, RequestHead, Version};
+mod deadlines;
 mod down;
 mod exchange;
 #[cfg(any(test, fuzzing))]
@@ -39,6 +40,7 @@ mod up;
 #[cfg(test)]
 mod tests;
 
+pub use deadlines::Times;
 pub use exchange::Access;
 use exchange::Exchange;
 use judged::Judged;
@@ -47,21 +49,6 @@ pub use up::Judge;
 use crate::proxy::outbox::Outbox;
 use crate::proxy::reply::Reply;
 use crate::proxy::tunnel::{Due, Flow};
-
-/// How long the parts of a connection may take. There is no limit on an answer, nor on a stream.
-#[derive(Clone, Copy, Debug)]
-pub struct Times {
-    /// From a head's first byte to its last, and from the handshake to the first head.
-    pub head: Duration,
-    /// Between two reads of a request's body.
-    pub body: Duration,
-    /// Between two requests on a kept connection.
-    pub idle: Duration,
-    /// To open a connection to Docker.
-    pub connect: Duration,
-    /// That a connection to Docker is kept for the next request.
-    pub docker_idle: Duration,
-}
 
 /// How large, and how many, a connection's requests may be.
 #[derive(Clone, Copy, Debug)]
@@ -73,9 +60,6 @@ pub struct Sizes {
     /// Requests until the connection is closed with the answer to the last.
     pub requests: u32,
 }
-
-/// How long a client that came just before the agent is to stop may wait with its request.
-const DRAIN_WAIT: Duration = Duration::from_secs(1);
 
 /// Exchanges that may finish before the shell asks for their records. Only requests that were
 /// sent ahead and are refused finish that fast, and nobody needs to be refused more often.
@@ -176,6 +160,8 @@ pub struct Conn {
     docker_closes: bool,
     /// The answer at hand is the last one on this connection.
     last_answer: bool,
+    /// The client, who is known, has not taken all of an answer yet.
+    owes: bool,
     /// No request has come yet.
     first: bool,
     /// When the present wait began.
@@ -201,6 +187,7 @@ impl Conn {
             client_done: false,
             docker_closes: false,
             last_answer: false,
+            owes: false,
             first: true,
             since: now,
         }
@@ -292,13 +279,19 @@ impl Conn {
         self.to_docker.clear();
         if matches!(close, Close::Gone(_)) {
             self.to_client.clear();
+            self.owes = false;
         }
         self.up = Up::Closed;
         self.down = Down::Closed(close);
     }
 
     fn finish_exchange(&mut self) {
-        if let Some(access) = self.exchange.take().and_then(Exchange::into_access) {
+        let Some(exchange) = self.exchange.take() else {
+            return;
+        };
+        // Whom nobody knows gets short answers of our own, and holds no connection by not reading them.
+        self.owes |= exchange.user.is_some();
+        if let Some(access) = exchange.into_access() {
             self.finished.push_back(access);
         }
     }
@@ -326,13 +319,23 @@ impl Conn {
         }
     }
 
-    /// The shell has flushed all that was for the client: a tunnel that Docker ended is over.
-    pub fn client_flushed(&mut self) {
+    /// The shell has flushed all that was for the client: the wait for the next request begins, and
+    /// a tunnel that Docker ended is over.
+    pub fn client_flushed(&mut self, now: Instant) {
+        if std::mem::take(&mut self.owes) && !self.is_busy() {
+            self.since = now;
+        }
         if let Down::Tunnel(flow) = &mut self.down
             && flow.settle(self.to_client.len()) == Due::Shut
         {
             self.close(Close::Finished("Docker ended the stream"));
         }
+    }
+
+    /// Whether a user has not taken all of an answer yet: until then it is a stream, and may take
+    /// as long as it takes.
+    pub fn is_owed(&self) -> bool {
+        self.owes
     }
 
     /// The oldest of the exchanges that have finished, each once: to be called until there is none.
@@ -396,28 +399,6 @@ impl Conn {
         }
     }
 
-    /// When [`timeout`](Conn::timeout) is to be called, if nothing happens before.
-    pub fn deadline(&self) -> Option<Instant> {
-        let own = self.limit().map(|(limit, _)| self.since + limit);
-        let docker = self
-            .docker_idle_since()
-            .map(|since| since + self.times.docker_idle);
-        own.into_iter().chain(docker).min()
-    }
-
-    /// A deadline has come.
-    pub fn timeout(&mut self, now: Instant) {
-        if let Some(since) = self.docker_idle_since()
-            && now >= since + self.times.docker_idle
-        {
-            self.upstream = Upstream::None;
-        }
-        match self.limit() {
-            Some((limit, expiry)) if now >= self.since + limit => self.expire(expiry, now),
-            _ => {}
-        }
-    }
-
     /// No new request is taken: idle ones end now, others with their answer.
     pub fn drain(&mut self) {
         self.draining = true;
@@ -426,64 +407,4 @@ impl Conn {
             self.close(Close::Finished("the agent is stopping"));
         }
     }
-
-    fn docker_idle_since(&self) -> Option<Instant> {
-        let idle = matches!((&self.up, &self.down), (Up::Head(_), Down::Idle));
-        (idle && self.upstream != Upstream::None).then_some(self.since)
-    }
-
-    /// What is being waited for that may take too long.
-    fn limit(&self) -> Option<(Duration, Expiry)> {
-        match (&self.up, &self.down) {
-            (Up::Head(finder), _) if finder.is_fresh() => {
-                let limit = match (self.first, self.draining) {
-                    (true, true) => DRAIN_WAIT,
-                    (true, false) => self.times.head,
-                    (false, _) => self.times.idle,
-                };
-                Some((limit, Expiry::Idle))
-            }
-            (Up::Head(_), _) => Some((self.times.head, Expiry::Head)),
-            (Up::Judged(_), _) => Some((self.times.body, Expiry::Body)),
-            (Up::Connect(_), _) => Some((self.times.connect, Expiry::Connect)),
-            (_, Down::Head(_)) if self.upstream == Upstream::None => {
-                Some((self.times.connect, Expiry::Connect))
-            }
-            (Up::Body(..), _) if self.client_is_due() => Some((self.times.body, Expiry::Body)),
-            _ => None,
-        }
-    }
-
-    /// Whether the next bytes of a request's body can come from nobody but the client: all that
-    /// came has gone on to Docker, and Docker has no `100` left to send.
-    fn client_is_due(&self) -> bool {
-        let awaits_continue = (self.exchange.as_ref()).is_some_and(|known| known.awaits_continue);
-        self.to_docker.pending().is_empty() && !awaits_continue
-    }
-
-    fn expire(&mut self, expiry: Expiry, now: Instant) {
-        self.last_answer = true;
-        let reply = match expiry {
-            Expiry::Idle => return self.close(Close::Finished("no request came in time")),
-            Expiry::Head => Reply::new(
-                408,
-                "haven-agent: the request's head did not arrive in time",
-            ),
-            Expiry::Body => Reply::new(408, "haven-agent: the request's body stalled"),
-            Expiry::Connect => Reply::new(
-                504,
-                "haven-agent: Docker did not accept the connection in time",
-            ),
-        };
-        self.give_up(reply, "timed out", now);
-    }
-}
-
-/// What a deadline is about.
-#[derive(Clone, Copy)]
-enum Expiry {
-    Idle,
-    Head,
-    Body,
-    Connect,
 }

@@ -10,6 +10,7 @@ use crate::buf::Buf;
 use crate::http::body::{Body, ChunkError, Coding, Framing};
 use crate::http::head::{HeadError, HeadFinder, HeadLimits, MAX_FIELDS, MAX_HEAD, RequestHead};
 use crate::policy::{Policies, Question, Ruling, Target, TargetError};
+use crate::proxy::outbox::Hold;
 use crate::proxy::reply::{self, Reply};
 
 /// The form for Docker may have a little more than what came; it has been judged by its size.
@@ -268,7 +269,11 @@ impl Conn {
                 401,
                 "haven-agent: this connection's client certificate is not, or no longer, let in",
             ),
-            _ => Reply::unauthorized(),
+            Verdict::Wrong(_) => Reply::new(
+                401,
+                "haven-agent: the user name or the password that was sent is wrong",
+            ),
+            Verdict::Refused | Verdict::Allowed(_) => Reply::unauthorized(),
         };
         self.end_with(&refusal, framing, now);
     }
@@ -315,9 +320,17 @@ impl Conn {
         self.give_up(Reply::new(400, text), why, now);
     }
 
-    /// The request may pass and Docker is there: its first bytes go out.
+    /// The request may pass and Docker is there: its first bytes go out, on a connection that Docker
+    /// may just be closing if it was `used` before.
     pub(super) fn send(&mut self, request: Request, used: bool, now: Instant) {
-        self.to_docker.start(request.canonical, used);
+        // RFC 9110 §9.2.2: a proxy must not repeat what is not idempotent.
+        let may_repeat = (self.exchange.as_ref()).is_some_and(|known| known.is_idempotent);
+        let hold = match (used, may_repeat) {
+            (false, _) => Hold::No,
+            (true, false) => Hold::UntilSent,
+            (true, true) => Hold::UntilAnswered,
+        };
+        self.to_docker.start(request.canonical, hold);
         self.up = match (Body::new(request.framing), request.framing) {
             (None, _) => Up::Done,
             (Some(body), Framing::Chunked) => Up::Body(body, Coding::Chunked),

@@ -3,6 +3,10 @@
 //! A close with unread input resets the connection, and the client loses what it had not read
 //! yet: the 401 to a big upload, the tail of an exec whose stdin was still being sent. So every
 //! close that follows bytes of ours lingers (RFC 9112 §9.6).
+//!
+//! An answer that a user is still reading is a stream, as it was while Docker sent it: however long
+//! the user pauses, TCP's keepalive and retransmissions alone find out that they are gone. The limits
+//! below count from the moment that all of it is taken, and at once for whom nobody knows.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -29,14 +33,18 @@ enum Step {
     /// Flush what is sealed, then shut the writing side down.
     Shut,
     /// Read, and throw away.
-    Linger { drained: usize },
+    Linger,
 }
 
 /// The end of a session.
 pub(super) struct Closing {
     step: Step,
-    stalls_at: Instant,
-    ends_at: Instant,
+    /// Bytes of the client's that were thrown away.
+    drained: usize,
+    /// When the limits began to count; not while the client is owed an answer.
+    since: Option<Instant>,
+    /// When something moved last.
+    moved_at: Instant,
 }
 
 impl Closing {
@@ -44,14 +52,16 @@ impl Closing {
     pub(super) fn new(notify: bool, now: Instant) -> Closing {
         Closing {
             step: if notify { Step::Notify } else { Step::Shut },
-            stalls_at: now + STALL,
-            ends_at: now + LINGER_TIME + STALL,
+            drained: 0,
+            since: None,
+            moved_at: now,
         }
     }
 
     /// When it is over, whatever is left.
-    pub(super) fn deadline(&self) -> Instant {
-        self.stalls_at.min(self.ends_at)
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        let since = self.since?;
+        Some((self.moved_at + STALL).min(since + LINGER_TIME))
     }
 
     /// Whether a `close_notify` is still to be sealed.
@@ -68,8 +78,14 @@ impl Closing {
         owed
     }
 
-    fn progress(&mut self, now: Instant) {
-        self.stalls_at = now + STALL;
+    /// Something has `moved`, or not, and the client is still `owed` an answer, or not.
+    fn keep_time(&mut self, moved: bool, owed: bool, now: Instant) {
+        if moved || self.since.is_none() {
+            self.moved_at = now;
+        }
+        if !owed {
+            self.since.get_or_insert(now);
+        }
     }
 }
 
@@ -93,20 +109,19 @@ impl Session {
             };
         }
         let all_flushed = self.sealed_out.is_empty() && self.conn.to_client().is_empty();
+        let owed = self.conn.is_owed();
         let Phase::Closing(closing) = &mut self.phase else {
             return Ok(false);
         };
-        if moved {
-            closing.progress(cx.now);
-        }
+        closing.keep_time(moved, owed, cx.now);
         match closing.step {
             Step::Shut if all_flushed => {
-                closing.step = Step::Linger { drained: 0 };
+                closing.step = Step::Linger;
                 // Where that fails the client is gone, and reading says so.
                 let _ = self.client.socket.shutdown_write();
                 Ok(true)
             }
-            Step::Linger { .. } if self.client_shut => Err("closed"),
+            Step::Linger if self.client_shut => Err("closed"),
             _ => Ok(false),
         }
     }
@@ -135,17 +150,52 @@ impl Session {
         match read {
             Ok(0) => self.client_shut = true,
             Ok(count) => {
-                closing.progress(now);
-                if let Step::Linger { drained } = &mut closing.step {
-                    *drained += count;
-                    if *drained > LINGER_BYTES {
-                        return Err("closed while the client was still sending");
-                    }
+                closing.moved_at = now;
+                closing.drained += count;
+                if closing.drained > LINGER_BYTES {
+                    return Err("closed while the client was still sending");
                 }
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(_) => return Err("the connection to the client broke"),
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn who_is_owed_nothing_has_a_limit_from_the_first_moment() {
+        let start = Instant::now();
+        let mut closing = Closing::new(true, start);
+        closing.keep_time(true, false, start);
+        assert_eq!(closing.deadline(), Some(start + STALL));
+        closing.keep_time(false, false, start + SECOND);
+        assert_eq!(closing.deadline(), Some(start + STALL));
+        closing.keep_time(true, false, start + SECOND);
+        assert_eq!(closing.deadline(), Some(start + SECOND + STALL));
+        // Progress earns no more than that.
+        closing.keep_time(true, false, start + LINGER_TIME);
+        assert_eq!(closing.deadline(), Some(start + LINGER_TIME));
+    }
+
+    #[test]
+    fn who_is_owed_an_answer_has_one_once_it_is_taken() {
+        let start = Instant::now();
+        let taken = start + 100 * LINGER_TIME;
+        let mut closing = Closing::new(true, start);
+        closing.keep_time(true, true, start);
+        assert_eq!(closing.deadline(), None);
+        closing.keep_time(false, true, taken - SECOND);
+        assert_eq!(closing.deadline(), None);
+        closing.keep_time(false, false, taken);
+        assert_eq!(closing.deadline(), Some(taken + STALL));
+        closing.keep_time(true, false, taken + LINGER_TIME);
+        assert_eq!(closing.deadline(), Some(taken + LINGER_TIME));
     }
 }

@@ -3,9 +3,10 @@
 use std::io;
 use std::time::Duration;
 
+use super::tls::MAX_RECORD;
 use super::watched::Watched;
 use super::{Context, Session};
-use crate::proxy::session::tls::MAX_RECORD;
+use crate::proxy::conn::Wants;
 use crate::sys::epoll::{Event, Interest, Poller};
 use crate::sys::socket::Progress;
 
@@ -19,6 +20,8 @@ const CONNECT_RETRY: Duration = Duration::from_millis(20);
 pub(super) struct Docker {
     watched: Watched,
     connecting: bool,
+    /// Which of Docker's addresses it is tried at; see [`Upstream::connect`](crate::proxy::upstream::Upstream::connect).
+    turn: usize,
     /// Its end, read and not yet told to the [`Conn`](crate::proxy::conn::Conn): what came before
     /// goes first.
     ended: Option<End>,
@@ -78,9 +81,8 @@ impl Session {
         if !wants.connect {
             self.retry_at = None;
         }
-        let is_unwanted = wants.drop_docker && !(wants.connect && self.is_connecting());
-        if is_unwanted && self.docker.take().is_some() {
-            self.docker_in.clear(); // the closed descriptor left the poller's set by itself
+        if wants.drop_docker && !(wants.connect && self.is_connecting()) {
+            self.drop_docker(cx);
         }
         if wants.connect && self.docker.is_none() && self.retry_at.is_none_or(|at| cx.now >= at) {
             self.connect_docker(cx);
@@ -93,11 +95,7 @@ impl Session {
     }
 
     /// The end counts once all that came before it has been taken, or cannot be: half a head.
-    fn offer_docker_end(
-        &mut self,
-        wants: &crate::proxy::conn::Wants,
-        cx: &mut Context<'_>,
-    ) -> bool {
+    fn offer_docker_end(&mut self, wants: &Wants, cx: &mut Context<'_>) -> bool {
         let Some(end) = self.docker.as_ref().and_then(|docker| docker.ended) else {
             return false;
         };
@@ -117,14 +115,26 @@ impl Session {
         self.docker.as_ref().is_some_and(|docker| docker.connecting)
     }
 
+    /// Closes the connection; an address that has not answered by now is passed by.
+    fn drop_docker(&mut self, cx: &Context<'_>) {
+        let Some(docker) = self.docker.take() else {
+            return;
+        };
+        if docker.connecting {
+            cx.upstream.pass_by(docker.turn);
+        }
+        self.docker_in.clear(); // the closed descriptor left the poller's set by itself
+    }
+
     fn connect_docker(&mut self, cx: &mut Context<'_>) {
         self.retry_at = None;
         match cx.upstream.connect() {
-            Ok((socket, progress)) => {
+            Ok((socket, progress, turn)) => {
                 let connected = progress == Progress::Connected;
                 self.docker = Some(Docker {
                     watched: Watched::unwatched(socket, self.docker_token, connected),
                     connecting: !connected,
+                    turn,
                     ended: None,
                 });
                 if connected {
@@ -151,7 +161,7 @@ impl Session {
                 self.conn.docker_open(cx.now);
             }
             Err(error) => {
-                self.docker = None;
+                self.drop_docker(cx);
                 self.conn.docker_failed(cx.upstream.explain(error), cx.now);
             }
         }

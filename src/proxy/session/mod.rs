@@ -193,24 +193,35 @@ impl Session {
     }
 
     /// The verdict on the request at hand.
+    ///
+    /// # Errors
+    /// The session is over.
     pub fn verdict(&mut self, verdict: Verdict, cx: &mut Context<'_>) -> Result<(), Over> {
         self.conn.verdict(verdict, cx.policies, cx.now);
         self.advance(cx)
     }
 
     /// The agent is stopping.
+    ///
+    /// # Errors
+    /// The session is over.
     pub fn drain(&mut self, cx: &mut Context<'_>) -> Result<(), Over> {
         self.conn.drain();
         self.advance(cx)
     }
 
     /// A deadline has come.
+    ///
+    /// # Errors
+    /// The session is over.
     pub fn timeout(&mut self, cx: &mut Context<'_>) -> Result<(), Over> {
         match &self.phase {
             Phase::Handshake { deadline } if cx.now >= *deadline => {
                 return Err("the TLS handshake did not end in time");
             }
-            Phase::Closing(closing) if cx.now >= closing.deadline() => return Err("closed"),
+            Phase::Closing(closing) if closing.deadline().is_some_and(|at| cx.now >= at) => {
+                return Err("closed");
+            }
             Phase::Open => self.conn.timeout(cx.now),
             _ => {}
         }
@@ -222,7 +233,7 @@ impl Session {
         let own = match &self.phase {
             Phase::Handshake { deadline } => Some(*deadline),
             Phase::Open => self.conn.deadline(),
-            Phase::Closing(closing) => Some(closing.deadline()),
+            Phase::Closing(closing) => closing.deadline(),
         };
         own.into_iter().chain(self.retry_at).min()
     }
@@ -269,7 +280,7 @@ impl Session {
         Ok(())
     }
 
-    fn flush_client(&mut self) -> Result<bool, Over> {
+    fn flush_client(&mut self, cx: &Context<'_>) -> Result<bool, Over> {
         let mut moved = false;
         if !self.sealed_out.is_empty() && self.client.writable {
             let count = self
@@ -280,7 +291,7 @@ impl Session {
             moved = count > 0;
         }
         if self.sealed_out.is_empty() && self.conn.to_client().is_empty() {
-            self.conn.client_flushed();
+            self.conn.client_flushed(cx.now);
         }
         Ok(moved)
     }
@@ -297,7 +308,7 @@ impl Session {
             moved |= self.tls_has_work() && self.drive_tls(cx)?;
             moved |= self.client_has_offer() && self.offer_client(cx);
             moved |= self.flush_docker(cx);
-            moved |= self.flush_client()?;
+            moved |= self.flush_client(cx)?;
             moved |= self.close_if_over(moved, cx)?;
             if !moved {
                 break;

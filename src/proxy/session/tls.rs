@@ -19,10 +19,14 @@ const RECORDS_IN_BATCH: usize = BATCH / (MAX_RECORD + RECORD_OVERHEAD);
 /// More than a record's header, nonce, tag and content type need together.
 const RECORD_OVERHEAD: usize = 64;
 
-/// Whether TLS has more to do at once.
+/// What TLS has done.
 #[derive(PartialEq, Eq)]
 enum Step {
+    /// There is more to do at once.
     Again,
+    /// What there was to seal, as far as there is room.
+    Sealed,
+    /// Nothing, until the client says more.
     Idle,
 }
 
@@ -62,72 +66,57 @@ impl Session {
             conn,
             phase,
             client_is,
+            client_end,
             ..
         } = self;
-        let UnbufferedStatus { discard, state, .. } = tls.process_tls_records(sealed_in.data_mut());
-        let mut step = Step::Again;
-        let mut established = false;
-        let discard = match state {
+        let UnbufferedStatus {
+            mut discard, state, ..
+        } = tls.process_tls_records(sealed_in.data_mut());
+        let step = match state {
             Ok(ConnectionState::ReadTraffic(mut traffic)) => {
-                // What comes with the handshake's end waits until it is known who the client is.
-                let known = matches!(phase, Phase::Open);
-                let wanted = known || matches!(phase, Phase::Handshake { .. });
                 let mut judge = |head: &RequestHead<'_>| (cx.judge)(head, client_is);
-                discard
-                    + read_records(&mut traffic, |plain| {
-                        let taken = match known && opened_in.is_empty() {
-                            true => conn.client_data(plain, &mut judge, cx.policies, cx.now),
-                            false => 0,
-                        };
-                        let rest = plain.get(taken..).unwrap_or_default();
-                        !wanted || opened_in.put(rest) == rest.len()
-                    })?
+                let offer = |plain: &[u8]| conn.client_data(plain, &mut judge, cx.policies, cx.now);
+                discard += read(&mut traffic, phase, offer, opened_in)?;
+                Step::Again
+            }
+            Ok(ConnectionState::WriteTraffic(mut traffic)) => {
+                write(&mut traffic, phase, conn.to_client(), sealed_out)?;
+                Step::Sealed
             }
             Ok(ConnectionState::EncodeTlsData(mut data)) => {
                 encode(&mut data, sealed_out)?;
-                discard
+                Step::Again
             }
             // What was encoded is in `sealed_out`, which is flushed before anything else.
             Ok(ConnectionState::TransmitTlsData(data)) => {
                 data.done();
-                discard
+                Step::Again
             }
             Ok(ConnectionState::PeerClosed) => {
-                self.client_end = ClientEnd::Noticed;
-                discard
-            }
-            Ok(ConnectionState::WriteTraffic(mut traffic)) => {
-                if let Phase::Handshake { .. } = phase {
-                    *phase = Phase::Open;
-                    conn.begin(cx.now);
-                    established = true;
-                }
-                let plain = conn.to_client();
-                seal(&mut traffic, plain, sealed_out)?;
-                if let Phase::Closing(closing) = phase
-                    && plain.is_empty()
-                    && closing.take_notify()
-                {
-                    notify(&mut traffic, sealed_out)?;
-                }
-                step = Step::Idle;
-                discard
+                *client_end = ClientEnd::Noticed;
+                Step::Again
             }
             // BlockedHandshake and Closed; early data is never enabled.
-            Ok(_) => {
-                step = Step::Idle;
-                discard
-            }
+            Ok(_) => Step::Idle,
             Err(error) => {
                 sealed_in.consume(discard);
                 return self.fail_tls(&error, cx);
             }
         };
         sealed_in.consume(discard);
-        if established {
-            self.identify(cx);
+        if step == Step::Sealed {
+            self.end_handshake(cx);
         }
         Ok(step)
+    }
+
+    /// Once something may be sealed the handshake is over, and it is known who the client is.
+    fn end_handshake(&mut self, cx: &Context<'_>) {
+        if let Phase::Handshake { .. } = self.phase {
+            self.phase = Phase::Open;
+            self.conn.begin(cx.now);
+            self.identify(cx);
+        }
     }
 
     /// The client broke TLS: the alert that says so is the last word.
@@ -172,20 +161,47 @@ impl Session {
     }
 }
 
-/// Hands each opened record to `take`; says how many sealed bytes are done with.
-fn read_records(
+/// Opens records; says how many sealed bytes are done with. Each is `offer`ed to the
+/// [`Conn`](crate::proxy::conn::Conn), and what that does not take is kept in `rest`, as is what comes
+/// with the handshake's end, when it is not known yet who the client is.
+fn read(
     traffic: &mut ReadTraffic<'_, '_, ServerConnectionData>,
-    mut take: impl FnMut(&[u8]) -> bool,
+    phase: &Phase,
+    mut offer: impl FnMut(&[u8]) -> usize,
+    rest: &mut Buf,
 ) -> Result<usize, Over> {
     let mut discard = 0;
     while let Some(record) = traffic.next_record() {
         let record = record.map_err(|_| "a TLS record cannot be opened")?;
         discard += record.discard;
-        if !take(record.payload) {
+        let taken = match phase {
+            Phase::Open if rest.is_empty() => offer(record.payload),
+            Phase::Open | Phase::Handshake { .. } => 0,
+            Phase::Closing(_) => continue, // nothing that comes counts
+        };
+        let left = record.payload.get(taken..).unwrap_or_default();
+        if rest.put(left) < left.len() {
             return Err("the client sends more than it was asked for");
         }
     }
     Ok(discard)
+}
+
+/// Seals what is `plain`, and behind the last of it the `close_notify` that is owed.
+fn write(
+    traffic: &mut WriteTraffic<'_, ServerConnectionData>,
+    phase: &mut Phase,
+    plain: &mut Buf,
+    out: &mut Buf,
+) -> Result<(), Over> {
+    seal(traffic, plain, out)?;
+    if let Phase::Closing(closing) = phase
+        && plain.is_empty()
+        && closing.take_notify()
+    {
+        notify(traffic, out)?;
+    }
+    Ok(())
 }
 
 /// Seals what is `plain`, as long as no more than a batch waits for the socket.

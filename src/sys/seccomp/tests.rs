@@ -115,10 +115,14 @@ fn calls_of_another_architecture_kill() {
     }
 }
 
-/// Whether this kernel, and what this test runs in, has filters at all.
+/// Whether this kernel, and what this test runs in, has filters at all: qemu-user has not.
 fn has_filters() -> bool {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    status.contains("\nSeccomp:")
+    // SAFETY: the call takes no pointer.
+    let has = unsafe { libc::prctl(libc::PR_GET_SECCOMP) } >= 0;
+    if !has {
+        let _ = writeln!(io::stderr(), "SKIPPED: there is no seccomp to test here");
+    }
+    has
 }
 
 /// A system call without arguments that matter: what refuses it comes before they are looked at.

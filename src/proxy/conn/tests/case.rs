@@ -427,3 +427,8 @@ pub(super) fn bad_request(what: &str) -> String {
 pub(super) fn bad_gateway(what: &str, close: bool) -> String {
     local("502 Bad Gateway", &format!("haven-agent: {what}"), close)
 }
+
+/// Of a request that changes nothing, and of one that may.
+pub(super) const NO_ANSWER: &str = "Docker closed the connection without an answer";
+pub(super) const MAYBE_DONE: &str =
+    "Docker closed the connection without an answer; it may have acted on the request";

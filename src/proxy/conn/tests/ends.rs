@@ -1,7 +1,7 @@
 //! How connections end: clients that leave, idle ones, and an agent that stops.
 
 use super::case::*;
-use super::shell::{HEAD, IDLE};
+use super::shell::{HEAD, IDLE, Pace, Shell};
 use std::time::Duration;
 
 fn get(path: &str) -> String {
@@ -34,6 +34,94 @@ fn a_client_that_asks_nothing_is_not_kept() {
         .check();
 }
 
+const NOBODY: &str = "GET /a HTTP/1.1\r\nHost: n\r\n\r\n";
+
+/// Until a user has taken the answer, it is a stream like any other; then the wait begins.
+#[test]
+fn who_is_still_reading_is_not_idle() {
+    case()
+        .rooms(10, usize::MAX)
+        .client(get("/a"))
+        .docker(HI)
+        .wait(2 * IDLE)
+        .rooms(usize::MAX, usize::MAX)
+        .wait(IDLE - SOON)
+        .client(get("/b"))
+        .docker(HI)
+        .wait(IDLE)
+        .sees(seen("/a"))
+        .sees(seen("/b"))
+        .answers(HI)
+        .answers(HI)
+        .ends(End::Finished)
+        .check();
+    // A next head that has begun has its own limit.
+    case()
+        .client(get("/a"))
+        .docker(HI)
+        .client("GET /b HT")
+        .wait(HEAD)
+        .sees(seen("/a"))
+        .answers(HI)
+        .answers(local(
+            "408 Request Timeout",
+            "haven-agent: the request's head did not arrive in time",
+            true,
+        ))
+        .ends(End::Finished)
+        .check();
+}
+
+#[test]
+fn who_is_not_known_holds_no_connection_by_not_reading() {
+    case()
+        .rooms(10, usize::MAX)
+        .client(NOBODY)
+        .wait(IDLE)
+        .rooms(usize::MAX, usize::MAX)
+        .answers(unauthorized(false))
+        .ends(End::Finished)
+        .check();
+}
+
+#[test]
+fn a_last_answer_is_owed_to_a_user_until_it_is_taken() {
+    for (asked, answer, owed) in [
+        (request("GET /a", "Connection: close\r\n"), HI, true),
+        (
+            NOBODY.replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n"),
+            "",
+            false,
+        ),
+        ("nonsense\r\n\r\n".to_owned(), "", false),
+    ] {
+        let whole = Pace {
+            read: usize::MAX,
+            write: usize::MAX,
+        };
+        let mut shell = Shell::new(whole, true);
+        shell.client_room = 10;
+        shell.client_wire.extend(asked.as_bytes());
+        shell.settle();
+        if let Some(link) = shell.link() {
+            link.wire.extend(answer.as_bytes());
+        }
+        shell.settle();
+        assert!(shell.conn.close_due().is_some(), "{asked}");
+        assert_eq!(shell.conn.is_owed(), owed, "{asked}");
+        shell.client_room = usize::MAX;
+        shell.settle();
+        assert!(!shell.conn.is_owed(), "{asked}");
+        assert!(shell.closed.is_some(), "{asked}");
+    }
+    // Who has gone takes nothing more.
+    let mut shell = Shell::new(Pace { read: 9, write: 9 }, true);
+    shell.client_wire.extend(get("/a").as_bytes());
+    shell.settle();
+    shell.conn.abandon();
+    assert!(!shell.conn.is_owed());
+}
+
 #[test]
 fn a_close_notify_aborts_no_answer() {
     let asked = || {
@@ -46,10 +134,7 @@ fn a_close_notify_aborts_no_answer() {
     asked().docker(HI).answers(HI_LAST).check();
     asked()
         .docker_ends()
-        .answers(bad_gateway(
-            "Docker closed the connection without an answer",
-            true,
-        ))
+        .answers(bad_gateway(NO_ANSWER, true))
         .check();
     // It came while the verdict was out, or the connection was being made.
     case()
@@ -265,7 +350,6 @@ fn a_client_that_has_just_come_may_ask_one_thing_of_an_agent_that_stops() {
 
 #[test]
 fn an_abandoned_exchange_is_recorded() {
-    use super::shell::{Pace, Shell};
     let mut shell = Shell::new(Pace { read: 9, write: 9 }, true);
     shell.client_wire.extend(get("/a").as_bytes());
     shell.settle();

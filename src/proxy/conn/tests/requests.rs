@@ -13,6 +13,25 @@ fn seen(path: &str) -> String {
     forwarded(&format!("GET {path}"), "")
 }
 
+/// In the same words whether there is such a user or not.
+#[test]
+fn wrong_credentials_are_told_from_none() {
+    for sent in ["wrong", "unknown"] {
+        case()
+            .client(format!(
+                "GET /a HTTP/1.1\r\nHost: n\r\nAuthorization: {sent}\r\n\r\n"
+            ))
+            .trailing()
+            .answers(local(
+                "401 Unauthorized",
+                "haven-agent: the user name or the password that was sent is wrong",
+                false,
+            ))
+            .logs(&["- GET /a 401 0/0"])
+            .check();
+    }
+}
+
 #[test]
 fn every_request_of_a_kept_connection_is_judged_anew() {
     case()

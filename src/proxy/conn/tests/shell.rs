@@ -117,6 +117,8 @@ impl Judging {
             Some(b"good") => Some(allowed()),
             Some(b"reader") => Some(reader()),
             Some(b"maker") => Some(maker()),
+            Some(b"wrong") => Some(Verdict::Wrong(Some(Arc::from("ann")))),
+            Some(b"unknown") => Some(Verdict::Wrong(None)),
             Some(b"busy") => Some(Verdict::Overloaded),
             Some(b"guess") => Some(Verdict::Delayed(Duration::from_millis(1500))),
             Some(b"page") => Some(Verdict::Forbidden {
@@ -429,7 +431,7 @@ impl Shell {
         plain.consume(count);
         self.client_room -= count;
         if plain.is_empty() {
-            self.conn.client_flushed();
+            self.conn.client_flushed(self.now);
         }
         count > 0
     }

@@ -265,7 +265,7 @@ fn a_client_that_writes_before_it_reads_gets_to_the_end() {
         .client_data(&stdin, &mut |_| None, &shell.policies, shell.now);
     assert_eq!(taken, stdin.len());
     assert!(shell.conn.wants(0).read_client);
-    shell.conn.client_flushed();
+    shell.conn.client_flushed(shell.now);
     assert!(shell.conn.close_due().is_some());
 }
 

@@ -13,8 +13,6 @@ fn seen(path: &str) -> String {
     forwarded(&format!("GET {path}"), "")
 }
 
-const NO_ANSWER: &str = "Docker closed the connection without an answer";
-
 fn no_docker(close: bool) -> String {
     local("502 Bad Gateway", "no Docker", close)
 }
@@ -136,29 +134,29 @@ fn a_stale_connection_is_tried_once_more() {
     case()
         .client(get("/a"))
         .docker(HI)
-        .client(request("POST /b", more) + "body")
+        .client(request("PUT /b", more) + "body")
         .docker_ends()
         .docker(HI)
         .trailing()
-        .sees(seen("/a") + &forwarded("POST /b", more) + "body")
-        .sees(forwarded("POST /b", more) + "body")
+        .sees(seen("/a") + &forwarded("PUT /b", more) + "body")
+        .sees(forwarded("PUT /b", more) + "body")
         .answers(HI)
         .answers(HI)
-        .logs(&["ann GET /a 200 0/2", "ann POST /b 200 4/2"])
+        .logs(&["ann GET /a 200 0/2", "ann PUT /b 200 4/2"])
         .check();
     // It broke while the body was coming.
     case()
         .client(get("/a"))
         .docker(HI)
-        .client(request("POST /b", more) + "bo")
+        .client(request("PUT /b", more) + "bo")
         .docker_deaf()
         .client("d")
         .docker_ends()
         .client("y")
         .docker(HI)
         .trailing()
-        .sees(seen("/a") + &forwarded("POST /b", more) + "bo")
-        .sees(forwarded("POST /b", more) + "body")
+        .sees(seen("/a") + &forwarded("PUT /b", more) + "bo")
+        .sees(forwarded("PUT /b", more) + "body")
         .answers(HI)
         .answers(HI)
         .check();
@@ -166,14 +164,78 @@ fn a_stale_connection_is_tried_once_more() {
     case()
         .client(get("/a"))
         .docker(HI)
-        .client(request("POST /b", more) + "body")
+        .client(request("PUT /b", more) + "body")
         .docker_ends()
         .docker_ends()
-        .sees(seen("/a") + &forwarded("POST /b", more) + "body")
-        .sees(forwarded("POST /b", more) + "body")
+        .sees(seen("/a") + &forwarded("PUT /b", more) + "body")
+        .sees(forwarded("PUT /b", more) + "body")
         .answers(HI)
-        .answers(bad_gateway(NO_ANSWER, false))
+        .answers(bad_gateway(MAYBE_DONE, false))
         .check();
+}
+
+/// RFC 9110 §9.2.2: Docker may have done what it was asked.
+#[test]
+fn what_may_have_been_done_is_not_asked_twice() {
+    let more = "Content-Length: 4\r\n";
+    for method in ["POST", "PATCH", "LOCK"] {
+        let start = &format!("{method} /b");
+        let ends = |case: Case| {
+            case.docker_ends()
+                .sees(seen("/a") + &forwarded(start, more) + "body")
+                .answers(HI)
+                .answers(bad_gateway(MAYBE_DONE, false))
+        };
+        let sent = || {
+            case()
+                .client(get("/a"))
+                .docker(HI)
+                .client(request(start, more) + "body")
+        };
+        ends(sent()).trailing().check();
+        ends(sent().docker_deaf()).check();
+        // By a reset, as of a Docker that was killed.
+        sent()
+            .docker_breaks()
+            .sees(seen("/a") + &forwarded(start, more) + "body")
+            .answers(HI)
+            .answers(bad_gateway(MAYBE_DONE, false))
+            .check();
+    }
+    // One byte of it was taken.
+    let room = seen("/a").len() + 1;
+    case()
+        .rooms(usize::MAX, room)
+        .client(get("/a"))
+        .docker(HI)
+        .client(request("POST /b", more) + "body")
+        .docker_deaf()
+        .docker_ends()
+        .sees(seen("/a") + "P")
+        .answers(HI)
+        .answers(bad_gateway(MAYBE_DONE, false))
+        .check();
+}
+
+/// Nothing of it was taken, so nothing was done: a connection that had gone before.
+#[test]
+fn what_was_not_sent_is_sent_on_another_connection() {
+    let more = "Content-Length: 4\r\n";
+    for method in ["POST", "PUT"] {
+        let start = &format!("{method} /b");
+        case()
+            .client(get("/a"))
+            .docker(HI)
+            .docker_deaf()
+            .client(request(start, more) + "body")
+            .docker_ends()
+            .docker(HI)
+            .sees(seen("/a"))
+            .sees(forwarded(start, more) + "body")
+            .answers(HI)
+            .answers(HI)
+            .check();
+    }
 }
 
 #[test]
@@ -220,7 +282,7 @@ fn a_new_connection_is_not_tried_again() {
         .client(request("POST /a", "Content-Length: 9\r\n") + "abc")
         .docker_ends()
         .sees(forwarded("POST /a", "Content-Length: 9\r\n") + "abc")
-        .answers(bad_gateway(NO_ANSWER, true))
+        .answers(bad_gateway(MAYBE_DONE, true))
         .ends(End::Finished)
         .check();
 }
@@ -260,22 +322,22 @@ fn a_body_too_long_to_be_held_is_not_sent_twice() {
     case()
         .client(get("/a"))
         .docker(HI)
-        .client(request("POST /b", &more) + &body)
+        .client(request("PUT /b", &more) + &body)
         .docker_ends()
-        .sees(seen("/a") + &forwarded("POST /b", &more) + &body)
+        .sees(seen("/a") + &forwarded("PUT /b", &more) + &body)
         .answers(HI)
-        .answers(bad_gateway(NO_ANSWER, false))
+        .answers(bad_gateway(MAYBE_DONE, false))
         .check_long();
 }
 
 #[test]
 fn a_body_still_coming_goes_on_after_the_second_try() {
     let more = "Transfer-Encoding: chunked\r\n";
-    let head = forwarded("POST /b", more);
+    let head = forwarded("PUT /b", more);
     case()
         .client(get("/a"))
         .docker(HI)
-        .client(request("POST /b", more) + "2\r\nab\r\n")
+        .client(request("PUT /b", more) + "2\r\nab\r\n")
         .docker_ends()
         .wait(BODY - Duration::from_secs(1))
         .client("1\r\nc\r\n0\r\n\r\n")
