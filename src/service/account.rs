@@ -207,8 +207,8 @@ fn make(tree: &Tree, user: &str) -> Result<(), Error> {
         )?;
     } else {
         return failed(format!(
-            "there is no user {user}, and neither useradd nor adduser to make it: add it to /etc/passwd \
-             and /etc/group, or run the agent as a user that is there (-u root)"
+            "there is no user {user}, and neither useradd nor adduser to make it: make it, or name one that is \
+             there (-u root)"
         ));
     }
     Ok(())

@@ -120,15 +120,15 @@ impl Plan {
         ));
         if account.group.is_some() && name != account.user {
             step(format_args!(
-                "careful: the whole group {name} can read {CONFIG}: install with a user that has a group of its own"
+                "careful: all of the group {name} can read {CONFIG}: better a user with a group of its own"
             ));
         }
         let by_password = self.config.tls.client_auth != ClientAuth::Required;
         if self.config.listen.is_some() && by_password && self.config.users.uses_default_password()
         {
             step(format_args!(
-                "careful: admin's password is the one of the manual, which everybody knows: set admin_password to what \
-                 haven-agent hash-password makes, or let allow_from or a firewall admit the manager alone"
+                "careful: admin's password is the one of the manual, which everybody knows: set admin_password \
+                 (haven-agent hash-password), or let allow_from or a firewall admit the manager alone"
             ));
         }
         Ok(self.text.is_some())

@@ -229,14 +229,13 @@ impl Service {
         let version = version(tree);
         if self.starter.init == Init::Systemd && (1..OLDEST_SYSTEMD).contains(&version) {
             return failed(format!(
-                "systemd {version} is too old for the unit, which needs {OLDEST_SYSTEMD}; nothing was done: write one by hand"
+                "systemd {version} is too old for the unit, which needs {OLDEST_SYSTEMD}; nothing was done"
             ));
         }
         let mut files = self.files(tree);
         match files.find(|(path, ..)| makes_room != Some(path) && tree.is_foreign(path)) {
             Some((path, ..)) => failed(format!(
-                "{path} is there, and install did not write it; nothing was done: remove it or, if it is masked, unmask it \
-                 (systemctl unmask {NAME})"
+                "{path} is there, and not install's; nothing was done: remove it, or unmask it (systemctl unmask {NAME})"
             )),
             None => Ok(()),
         }

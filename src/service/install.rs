@@ -114,7 +114,7 @@ fn check(
     };
     if !wanted.start && tree.is_own() {
         return failed(format!(
-            "--no-start: {UNIT} is the Python agent's, which the new one takes the place of; nothing was done: install without it"
+            "--no-start: {UNIT} is the Python agent's, whose place the new one takes; nothing was done"
         ));
     }
     if plan.is_kept() {

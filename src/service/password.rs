@@ -73,8 +73,8 @@ pub fn show(password: &str) -> Result<(), Error> {
     ))
     .map_err(|error| {
         Error(format!(
-            "admin's new password cannot be told, so the configuration was not written: standard output: {error}: \
-             install again where it can be read, or with --password-file; a later one is set by haven-agent hash-password"
+            "cannot tell admin's new password, so it was not set: {error}: give one by --password-file, or set \
+             admin_password later (haven-agent hash-password)"
         ))
     })
 }

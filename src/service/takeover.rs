@@ -42,7 +42,7 @@ impl Agent {
             return Ok(());
         }
         failed(format!(
-            "{}: its options are not in {CONFIG}, which stays; nothing was done: write them there, and take them out of ExecStart=",
+            "{}: its options are not in {CONFIG}, which stays; nothing was done: move them there",
             self.unit
         ))
     }
@@ -194,7 +194,7 @@ fn remove_taken(tree: &Tree, path: &str) -> Result<(), Error> {
     }
     if tree.has(path) {
         step(format_args!(
-            "left: {path}, whose settings are not in {CONFIG}: carry over what is of use, and remove it"
+            "left: {path}, whose settings are not in {CONFIG}"
         ));
     }
     Ok(())

@@ -79,7 +79,7 @@ fn the_user_and_its_groups() {
     assert_eq!(system.ownership(CONFIG), (0o640, 0, 65534));
     assert!(!system.at("etc/sysusers.d/haven-agent.conf").exists());
     assert!(out.contains("0640 root:nogroup"), "{out}");
-    assert!(out.contains("the whole group nogroup can read"), "{out}");
+    assert!(out.contains("all of the group nogroup can read"), "{out}");
     // What is kept is root's alone once that group may be anybody's.
     let out = system.uninstall(&["--keep-config"]);
     assert!(out.contains("0640 root:root"), "{out}");
