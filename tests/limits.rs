@@ -327,7 +327,7 @@ fn ten_thousand_idle_connections_are_small_and_others_are_served() {
         return support::skipped("the limit on open files is below 20,000");
     }
     serves(&agent);
-    let (before, sockets) = (agent.share(), agent.sockets());
+    let (before, sockets) = (agent.anonymous_memory(), agent.sockets());
     let config = client_config(&agent);
     let connect = || {
         let mut client = Client::with(&agent, config.clone());
@@ -337,7 +337,7 @@ fn ten_thousand_idle_connections_are_small_and_others_are_served() {
     let mut idle: Vec<_> = (0..IDLE).map(|_| connect()).collect();
     // Connections to Docker are kept for a moment only.
     assert!(eventually(|| agent.sockets() <= sockets + IDLE));
-    let grown = agent.share().saturating_sub(before);
+    let grown = agent.anonymous_memory().saturating_sub(before);
     assert!(grown < IDLE as u64 * EACH, "{grown} KiB for {IDLE}");
     let ticks = agent.ticks();
     serves(&agent);
@@ -348,7 +348,7 @@ fn ten_thousand_idle_connections_are_small_and_others_are_served() {
     drop(idle);
     assert!(eventually(|| agent.sockets() <= sockets));
     serves(&agent);
-    let kept = || agent.share().saturating_sub(before);
+    let kept = || agent.anonymous_memory().saturating_sub(before);
     // glibc's malloc gives only the end of its heap back, and one small block there holds all the rest.
     if agent.has_musl() {
         assert!(eventually(|| kept() < KEPT), "{} of {grown} KiB", kept());
@@ -379,10 +379,10 @@ fn clients_beyond_the_limit_of_their_address_leave_nothing_behind() {
         }
     };
     turn_away(100);
-    let (before, sockets) = (agent.share(), agent.sockets());
+    let (before, sockets) = (agent.anonymous_memory(), agent.sockets());
     turn_away(900);
     assert!(eventually(|| agent.sockets() <= sockets));
-    let grown = agent.share().saturating_sub(before);
+    let grown = agent.anonymous_memory().saturating_sub(before);
     assert!(grown < 1024, "{grown} KiB");
     for client in &mut held {
         assert_eq!(client.ask("GET", "/test", "").text(), "ok");

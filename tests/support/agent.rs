@@ -243,10 +243,11 @@ impl Agent {
         line.split_whitespace().nth(1).unwrap().parse().unwrap()
     }
 
-    /// Its share of the memory that it uses, in KiB: what of it others use too is divided among them.
-    pub fn share(&self) -> u64 {
+    /// Memory that no other process has, in KiB (proc_pid_smaps(5)). The program's own pages are not counted: of
+    /// them a part falls to each agent that runs at the time, and other tests start and end some.
+    pub fn anonymous_memory(&self) -> u64 {
         let rollup = fs::read_to_string(format!("/proc/{}/smaps_rollup", self.id())).unwrap();
-        let line = rollup.lines().find(|line| line.starts_with("Pss:"));
+        let line = rollup.lines().find(|line| line.starts_with("Anonymous:"));
         let kib = line.unwrap().split_whitespace().nth(1);
         kib.unwrap().parse().unwrap()
     }
