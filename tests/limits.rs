@@ -444,3 +444,36 @@ fn heads_and_requests_are_counted() {
         "ok"
     );
 }
+
+/// Each of the fields grows by a space on its way. What is lost at the end of such a head would be the length of its body,
+/// and the body the next request, which nobody has judged.
+#[test]
+fn a_head_of_many_short_fields_keeps_its_length() {
+    const BODY: &str = "DELETE /judged-by-nobody HTTP/1.1\r\nHost: a\r\n\r\n";
+    let upstream = Upstream::start(|mut connection| {
+        while !connection.head.is_empty() {
+            if connection.head.contains("Content-Length: 46\r\n") {
+                assert_eq!(connection.exactly(BODY.len()), BODY.as_bytes());
+            }
+            connection.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+            connection.next_head();
+        }
+    });
+    let agent = Setup::new()
+        .docker(&upstream.socket())
+        .args(&["--max-fields", "1000"])
+        .start();
+    // The first waits for its password to be verified, the others do not.
+    let counts = [150, 270, 280, 310, 320, 330, 990];
+    for count in counts {
+        let fields = "a:b\r\n".repeat(count) + "Content-Length: 46\r\n";
+        let mut client = Client::connect(&agent);
+        client.send(head("GET", "/test", &fields));
+        client.send(BODY);
+        assert_eq!(client.answer("GET").text(), "ok", "{count}");
+    }
+    let asked = upstream.heads();
+    let own = asked.iter().filter(|head| head.starts_with("GET /test "));
+    assert_eq!(own.count(), counts.len());
+    assert!(!asked.concat().contains("judged-by-nobody"));
+}

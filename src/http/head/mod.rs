@@ -62,6 +62,8 @@ pub enum HeadError {
     Version,
     /// An expectation other than `100-continue`: 417.
     Expectation,
+    /// The buffer has no room for it as it would be written: 431.
+    NoRoom,
 }
 
 impl fmt::Display for HeadError {
@@ -75,6 +77,7 @@ impl fmt::Display for HeadError {
             HeadError::Malformed(what) => f.write_str(what),
             HeadError::Version => f.write_str("only HTTP/1.0 and HTTP/1.1 are spoken here"),
             HeadError::Expectation => f.write_str("the only expectation is 100-continue"),
+            HeadError::NoRoom => f.write_str("there is no room for the head"),
         }
     }
 }
@@ -142,31 +145,37 @@ pub enum Version {
     Http11,
 }
 
-/// Writes a head into a buffer's free space. What does not fit is left out: who calls has chosen
-/// the buffer's limit for the whole.
+/// Writes a head into a buffer's free space: all of it or nothing, for a head that lacks a part is another message.
 struct HeadWriter<'a> {
     space: &'a mut [u8],
+    /// Bytes, those that did not fit included.
     written: usize,
 }
 
 impl HeadWriter<'_> {
     /// Lets `write` append a head of at most `bound` bytes to `out`.
-    fn append(out: &mut Buf, bound: usize, write: impl FnOnce(&mut HeadWriter<'_>)) {
+    fn append(
+        out: &mut Buf,
+        bound: usize,
+        write: impl FnOnce(&mut HeadWriter<'_>),
+    ) -> Result<(), HeadError> {
         let mut writer = HeadWriter {
             space: out.space_for(bound),
             written: 0,
         };
         write(&mut writer);
         let written = writer.written;
-        out.commit(written);
+        let fits = written <= writer.space.len();
+        out.commit(if fits { written } else { 0 });
+        if fits { Ok(()) } else { Err(HeadError::NoRoom) }
     }
 
     fn bytes(&mut self, bytes: &[u8]) -> &mut Self {
         let end = self.written + bytes.len();
         if let Some(space) = self.space.get_mut(self.written..end) {
             space.copy_from_slice(bytes);
-            self.written = end;
         }
+        self.written = end;
         self
     }
 

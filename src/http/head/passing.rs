@@ -83,7 +83,10 @@ impl<'b> Passing<'b> {
         let is_named = |name: &[u8]| named.iter().any(|member| member.eq_ignore_ascii_case(name));
         let mut reader = Reader::at_line(self.lines);
         while let Ok(Some(field)) = reader.field() {
-            if !Kind::of(field.name).ends_here(self.message) && !is_named(field.name) {
+            let kind = Kind::of(field.name);
+            // Docker is to say the `100` that the client waits for, whatever `Connection` says.
+            let goes_on = kind == Kind::Expect || !is_named(field.name);
+            if !kind.ends_here(self.message) && goes_on {
                 out.field(field.name, field.value);
             }
         }

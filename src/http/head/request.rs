@@ -101,7 +101,10 @@ impl<'b> RequestHead<'b> {
 
     /// Writes the canonical form for Docker: origin form, HTTP/1.1, no field that ends here. `path` and
     /// `query` (with its `?`) stand for the target and are together no longer than it.
-    pub fn write_canonical(&self, path: &str, query: &str, out: &mut Buf) {
+    ///
+    /// # Errors
+    /// [`HeadError::NoRoom`]: `out` has less room than [`canonical_room`](Self::canonical_room), and got nothing.
+    pub fn write_canonical(&self, path: &str, query: &str, out: &mut Buf) -> Result<(), HeadError> {
         HeadWriter::append(out, self.canonical_room(), |out| {
             out.text(self.method).text(" ").text(path).text(query);
             out.text(" HTTP/1.1\r\nHost: ")
@@ -113,7 +116,7 @@ impl<'b> RequestHead<'b> {
                 out.upgrade(protocol);
             }
             out.text("\r\n");
-        });
+        })
     }
 
     /// The bytes that [`write_canonical`](Self::write_canonical) may need for this head.
@@ -123,8 +126,8 @@ impl<'b> RequestHead<'b> {
 
     /// The same for any head of `length`.
     pub const fn canonical_bound(length: usize) -> usize {
-        // The longest that is added: a Host, and a space after each colon.
-        length + 256
+        // What is added: a space behind a colon, to fields of four bytes (`a:` and the line's end) or more, and a Host.
+        length + length / 4 + 256
     }
 }
 

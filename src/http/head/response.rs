@@ -63,7 +63,15 @@ impl<'b> ResponseHead<'b> {
     }
 
     /// Writes the head for the client, with `framing` and `connection` as they are on that side.
-    pub fn write(&self, out: &mut Buf, framing: Framing, connection: Connection<'_>) {
+    ///
+    /// # Errors
+    /// [`HeadError::NoRoom`]: `out` has less than [`RequestHead::canonical_bound`] says, and got nothing.
+    pub fn write(
+        &self,
+        out: &mut Buf,
+        framing: Framing,
+        connection: Connection<'_>,
+    ) -> Result<(), HeadError> {
         // More is added to a request.
         HeadWriter::append(out, RequestHead::canonical_bound(self.length), |out| {
             out.text("HTTP/1.1 ").number(self.status.into()).text(" ");
@@ -86,7 +94,7 @@ impl<'b> ResponseHead<'b> {
                 Connection::Upgrade(protocol) => out.upgrade(protocol),
             }
             out.text("\r\n");
-        });
+        })
     }
 
     /// RFC 9110 §8.6: no `Content-Length` in a 1xx or a 204.

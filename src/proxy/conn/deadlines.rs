@@ -77,9 +77,11 @@ impl Conn {
     }
 
     /// Whether the next bytes of a request's body can come from nobody but the client: all that
-    /// came has gone on to Docker, and Docker has no `100` left to send.
+    /// came has gone on to Docker, and Docker has no `100` left to send. A client may begin without
+    /// having been told to (RFC 9110 §10.1.1), and is to go on then.
     fn client_is_due(&self) -> bool {
-        let awaits_continue = (self.exchange.as_ref()).is_some_and(|known| known.awaits_continue);
+        let awaits_continue = (self.exchange.as_ref())
+            .is_some_and(|known| known.awaits_continue && known.bytes_up == 0);
         self.to_docker.pending().is_empty() && !awaits_continue
     }
 

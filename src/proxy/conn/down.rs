@@ -174,11 +174,11 @@ impl Conn {
             Err(error) => return self.bad_head(error, input, now),
         };
         let head = input.get(..length).unwrap_or_default();
-        match ResponseHead::parse(head, exchange.is_head) {
-            Ok(head) => self.take_answer(&head, now),
-            Err(error) => return self.bad_head(error, input, now),
+        let answer = ResponseHead::parse(head, exchange.is_head);
+        match answer.and_then(|head| self.take_answer(&head, now)) {
+            Ok(()) => length,
+            Err(error) => self.bad_head(error, input, now),
         }
-        length
     }
 
     fn bad_head(&mut self, error: HeadError, input: &[u8], now: Instant) -> usize {
@@ -192,9 +192,9 @@ impl Conn {
         self.give_up(Reply::new(502, text), "Docker's answer is malformed", now);
     }
 
-    fn take_answer(&mut self, head: &ResponseHead<'_>, now: Instant) {
+    fn take_answer(&mut self, head: &ResponseHead<'_>, now: Instant) -> Result<(), HeadError> {
         let Some(exchange) = &mut self.exchange else {
-            return;
+            return Ok(());
         };
         if head.is_interim() {
             if head.status == 100 {
@@ -205,9 +205,9 @@ impl Conn {
             // RFC 9110 §15.2: none to an HTTP/1.0 client.
             let is_told = exchange.continued && head.status == 100;
             if exchange.version == Version::Http11 && !is_told {
-                head.write(&mut self.to_client, Framing::None, Connection::Keep);
+                head.write(&mut self.to_client, Framing::None, Connection::Keep)?;
             }
-            return;
+            return Ok(());
         }
         exchange.status = head.status;
         if head.status == 101 {
@@ -217,27 +217,27 @@ impl Conn {
                         &mut self.to_client,
                         Framing::None,
                         Connection::Upgrade(protocol),
-                    );
+                    )?;
                     self.open_tunnel();
                 }
                 _ => self.bad_answer("an upgrade that was not asked for", now),
             }
-            return;
+            return Ok(());
         }
         if exchange.hijacks && is_hijack(head) {
-            head.write(&mut self.to_client, Framing::None, Connection::Close);
+            head.write(&mut self.to_client, Framing::None, Connection::Close)?;
             self.open_tunnel();
-            return;
+            return Ok(());
         }
         if let Some(watch) = &mut exchange.watch {
             watch.begin(head.status, head.framing);
         }
-        self.start_answer(head, now);
+        self.start_answer(head, now)
     }
 
-    fn start_answer(&mut self, head: &ResponseHead<'_>, now: Instant) {
+    fn start_answer(&mut self, head: &ResponseHead<'_>, now: Instant) -> Result<(), HeadError> {
         let Some(exchange) = &self.exchange else {
-            return;
+            return Ok(());
         };
         let framing = match (head.framing, exchange.version) {
             (Framing::Chunked, Version::Http10) => Framing::UntilClose,
@@ -254,7 +254,7 @@ impl Conn {
             (false, Version::Http11) => Connection::Keep,
             (false, Version::Http10) => Connection::KeepTold,
         };
-        head.write(&mut self.to_client, framing, connection);
+        head.write(&mut self.to_client, framing, connection)?;
         let coding = match framing {
             Framing::Chunked => Coding::Chunked,
             _ => Coding::Identity,
@@ -266,6 +266,7 @@ impl Conn {
             Some(body) => self.down = Down::Body(body, coding),
             None => self.answer_done(now),
         }
+        Ok(())
     }
 
     fn open_tunnel(&mut self) {

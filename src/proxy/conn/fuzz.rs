@@ -9,7 +9,7 @@ use super::shell::{Dial, Pace, Shell, allowed, reader};
 use super::up::question;
 use crate::auth::Verdict;
 use crate::http::body::{ChunkDecoder, Framing, Part};
-use crate::http::head::{HeadError, HeadFinder, HeadLimits, MAX_FIELDS, RequestHead, ResponseHead};
+use crate::http::head::{HeadError, HeadFinder, HeadLimits, RequestHead, ResponseHead};
 use crate::policy::Target;
 use crate::proxy::reply::Reply;
 
@@ -22,7 +22,7 @@ const AGES: Duration = Duration::from_secs(1000);
 /// What is forwarded and answered may have a little more than what came.
 const WRITTEN: HeadLimits = HeadLimits {
     bytes: usize::MAX,
-    fields: MAX_FIELDS + 4,
+    fields: usize::MAX,
 };
 
 /// What the client says in one piece, so that the interesting states are near.

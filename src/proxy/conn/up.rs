@@ -8,15 +8,15 @@ use super::{Close, Conn, Down, Exchange, Request, Up, Upstream};
 use crate::auth::Verdict;
 use crate::buf::Buf;
 use crate::http::body::{Body, ChunkError, Coding, Framing};
-use crate::http::head::{HeadError, HeadFinder, HeadLimits, MAX_FIELDS, MAX_HEAD, RequestHead};
+use crate::http::head::{HeadError, HeadFinder, HeadLimits, RequestHead};
 use crate::policy::{Policies, Question, Ruling, Target, TargetError};
 use crate::proxy::outbox::Hold;
 use crate::proxy::reply::{self, Reply};
 
-/// The form for Docker may have a little more than what came; it has been judged by its size.
+/// Of the form for Docker: what came was within the limits, and a field may have been added.
 const CANONICAL: HeadLimits = HeadLimits {
-    bytes: RequestHead::canonical_bound(MAX_HEAD),
-    fields: MAX_FIELDS + 4,
+    bytes: usize::MAX,
+    fields: usize::MAX,
 };
 
 /// The first of the two parts of what a client of HTTP/2 begins with (RFC 9113 §3.4).
@@ -96,7 +96,7 @@ impl Conn {
                 Verdict::Allowed(user) => match request.judge(&user, policies) {
                     Ok(ruling) => {
                         let framing = request.framing;
-                        self.obey(&user, ruling, framing, || request, now);
+                        self.obey(&user, ruling, framing, || Ok(request), now);
                     }
                     // It was read before it was written.
                     Err(error) => {
@@ -155,7 +155,7 @@ impl Conn {
 
     fn refuse_head(&mut self, error: HeadError, now: Instant) -> usize {
         let status = match error {
-            HeadError::TooLarge(_) => 431,
+            HeadError::TooLarge(_) | HeadError::NoRoom => 431,
             HeadError::Malformed(_) => 400,
             HeadError::Version => 505,
             HeadError::Expectation => 417,
@@ -195,7 +195,12 @@ impl Conn {
         self.exchange = Some(exchange);
         let request = || Request::new(head, &target);
         match (verdict, ruling) {
-            (None, _) => self.up = Up::Auth(request()),
+            (None, _) => match request() {
+                Ok(request) => self.up = Up::Auth(request),
+                Err(error) => {
+                    self.refuse_head(error, now);
+                }
+            },
             (Some(Verdict::Allowed(user)), Some(ruling)) => {
                 self.obey(&user, ruling, head.framing, request, now);
             }
@@ -217,17 +222,22 @@ impl Conn {
         user: &Arc<str>,
         ruling: Ruling,
         framing: Framing,
-        request: impl FnOnce() -> Request,
+        request: impl FnOnce() -> Result<Request, HeadError>,
         now: Instant,
     ) {
         if let Some(exchange) = &mut self.exchange {
             exchange.user = Some(Arc::clone(user));
             exchange.by = Some(Arc::clone(&ruling.by));
         }
-        match ruling.trial {
-            _ if !ruling.allowed => self.forbid(403, &ruling, framing, now),
-            Some(trial) => self.hold(request(), trial, now),
-            None => self.pass(request(), now),
+        if !ruling.allowed {
+            return self.forbid(403, &ruling, framing, now);
+        }
+        match (request(), ruling.trial) {
+            (Ok(request), Some(trial)) => self.hold(request, trial, now),
+            (Ok(request), None) => self.pass(request, now),
+            (Err(error), _) => {
+                self.refuse_head(error, now);
+            }
         }
     }
 
@@ -343,13 +353,13 @@ impl Conn {
 
 impl Request {
     /// The canonical form is made for what may pass: a refusal costs no more than its head.
-    fn new(head: &RequestHead<'_>, target: &Target<'_>) -> Request {
+    fn new(head: &RequestHead<'_>, target: &Target<'_>) -> Result<Request, HeadError> {
         let mut canonical = Buf::new(head.canonical_room());
-        head.write_canonical(target.path(), target.query(), &mut canonical);
-        Request {
+        head.write_canonical(target.path(), target.query(), &mut canonical)?;
+        Ok(Request {
             canonical,
             framing: head.framing,
-        }
+        })
     }
 
     /// Judges the very bytes that would go on, read once more.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::super::Close;
 use super::shell::{Dial, Pace, Shell};
 use crate::auth::Verdict;
+use crate::http::head::MAX_FIELDS;
 use crate::proxy::reply::Reply;
 
 /// The verdicts, as a case may say them more than once.
@@ -50,6 +51,7 @@ pub(super) struct Case {
     steps: Vec<Step>,
     by_hand: bool,
     log_reads: bool,
+    max_fields: usize,
     trailing: Option<&'static [u8]>,
     links: Vec<Vec<u8>>,
     partly: bool,
@@ -65,6 +67,7 @@ pub(super) fn case() -> Case {
         steps: Vec::new(),
         by_hand: false,
         log_reads: true,
+        max_fields: MAX_FIELDS,
         trailing: None,
         links: Vec::new(),
         partly: false,
@@ -161,6 +164,11 @@ impl Case {
         self
     }
 
+    pub(super) fn max_fields(mut self, count: usize) -> Case {
+        self.max_fields = count;
+        self
+    }
+
     /// Played again with the beginning of a next request behind the client's last bytes.
     pub(super) fn trailing(mut self) -> Case {
         self.trailing = Some(b"GET /next HTTP/1.1\r\nHo");
@@ -240,6 +248,7 @@ impl Case {
     fn play(&self, feed: impl Into<Feed>, pace: Pace, trailing: &[u8]) -> Shell {
         let feed = feed.into();
         let mut shell = Shell::new(pace, self.log_reads);
+        shell.conn.sizes.head.fields = self.max_fields;
         if self.by_hand {
             shell.dial = Dial::ByHand;
         }

@@ -2,8 +2,8 @@
 
 use super::super::MAX_FINISHED;
 use super::case::*;
-use super::shell::{Dial, HEAD, Pace, REQUESTS, Shell};
-use crate::http::head::MAX_HEAD;
+use super::shell::{BODY, Dial, HEAD, Pace, REQUESTS, Shell};
+use crate::http::head::{MAX_FIELDS, MAX_HEAD};
 
 fn get(path: &str) -> String {
     request(&format!("GET {path}"), "")
@@ -388,8 +388,62 @@ fn a_head_has_64_kib_and_not_more() {
         .ends(End::Finished)
         .check_long();
     case()
-        .client(request("GET /a", &"a: b\r\n".repeat(99)))
+        .client(request("GET /a", &"a: b\r\n".repeat(MAX_FIELDS - 1)))
         .answers(too_large())
+        .ends(End::Finished)
+        .check();
+}
+
+/// A head that lost its last fields on the way would have Docker take the body for the next request, which nobody has judged.
+#[test]
+fn many_short_fields_that_grow_do_not_push_out_the_framing() {
+    const MOST: usize = 1000;
+    for count in (0..MOST - 3).step_by(4) {
+        let head = |authorization: &str, space: &str| {
+            let many = format!("a:{space}b\r\n").repeat(count);
+            format!("POST /b HTTP/1.1\r\nHost: n\r\n{authorization}{many}Content-Length: 4\r\n\r\n")
+        };
+        let expected = head("", " ") + "body";
+        let played = |authorization: &str| {
+            let authorization = format!("Authorization: {authorization}\r\n");
+            let asked = head(&authorization, "") + "body";
+            case().max_fields(MOST).client(asked)
+        };
+        played("good")
+            .docker(HI)
+            .sees(&expected)
+            .answers(HI)
+            .check_long();
+        // Judged later, by what was written.
+        let later = played("slow").verdict(Say::Allowed);
+        later.docker(HI).sees(&expected).answers(HI).check_long();
+    }
+}
+
+/// Docker gets the expectation, and the client its `100`; a body that comes without one and stalls is not waited for.
+#[test]
+fn an_expectation_is_docker_s_whatever_connection_names() {
+    let fields = "Expect: 100-continue\r\nConnection: expect\r\nContent-Length: 4\r\n";
+    let seen = forwarded("POST /a", "Expect: 100-continue\r\nContent-Length: 4\r\n");
+    let stalled = local(
+        "408 Request Timeout",
+        "haven-agent: the request's body stalled",
+        true,
+    );
+    let asked = || case().client(request("POST /a", fields));
+    asked().wait(BODY * 2).sees(&seen).check();
+    asked()
+        .docker("HTTP/1.1 100 Continue\r\n\r\n")
+        .client("body")
+        .docker(HI)
+        .sees(seen.clone() + "body")
+        .answers(String::from("HTTP/1.1 100 Continue\r\n\r\n") + HI)
+        .check();
+    asked()
+        .client("bo")
+        .wait(BODY * 2)
+        .sees(seen + "bo")
+        .answers(stalled)
         .ends(End::Finished)
         .check();
 }

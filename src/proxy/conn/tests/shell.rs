@@ -14,7 +14,7 @@ use crate::proxy::reply::Reply;
 const MAX_TURNS: usize = 2_000_000;
 
 /// What a buffer of the machine may hold at most.
-const BOUND: usize = MAX_HEAD + 256 + CHUNK + JUDGED_BODY;
+const BOUND: usize = RequestHead::canonical_bound(MAX_HEAD) + CHUNK + JUDGED_BODY;
 
 pub(super) const HEAD: Duration = Duration::from_secs(20);
 pub(super) const BODY: Duration = Duration::from_secs(30);
