@@ -8,6 +8,7 @@
 //! | floor | room | what it owns |
 //! | --- | --- | --- |
 //! | 0 | [`buf`] | bounded byte buffers |
+//! | 0 | [`held`] | how much of what clients send is held at a time |
 //! | 0 | [`log`] | the log: its line format, its queue and its thread |
 //! | 0 | [`zone`] | the node's time zone |
 //! | 0 | [`links`] | symbolic links, followed by hand |
@@ -47,6 +48,7 @@ pub mod control;
 pub mod docker;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzing;
+pub mod held;
 pub mod http;
 pub mod links;
 pub mod log;

@@ -497,3 +497,20 @@ fn a_mounted_socket_that_was_replaced_ends_the_agent() {
     assert_eq!(status.and_then(|status| status.code()), Some(1), "{said}");
     assert!(said.contains("-v /run:/run"), "{said}");
 }
+
+/// The last minute before the end is the one that is looked at.
+#[test]
+fn what_was_only_counted_is_told_at_the_end() {
+    let upstream = Upstream::answering(OK);
+    let mut agent = Setup::new().docker(&upstream.socket()).start();
+    for _ in 0..9 {
+        let mut client = Client::connect(&agent);
+        client.send("GET /test HTTP/1.1\r\nHost: n\r\n\r\n");
+        assert_eq!(client.answer("GET").status, 401);
+    }
+    agent.signal("TERM");
+    assert!(agent.exit_within(PATIENCE).is_some());
+    let log = agent.log();
+    let rest = "127.0.0.1: 4 more requests without a login were refused";
+    assert!(log.contains(rest), "{log}");
+}

@@ -477,3 +477,44 @@ fn a_head_of_many_short_fields_keeps_its_length() {
     assert_eq!(own.count(), counts.len());
     assert!(!asked.concat().contains("judged-by-nobody"));
 }
+
+/// Whoever reaches the port may begin a handshake of 64 KiB and not end it.
+#[test]
+fn clients_whom_nobody_knows_have_only_so_much_held_together() {
+    const STRANGERS: usize = 700;
+    const SENT: usize = 60_000;
+    let upstream = engine();
+    let agent = Setup::new()
+        .docker(&upstream.socket())
+        .args(&["--handshake-timeout", "600", "--max-connections", "1000"])
+        .args(&["--max-connections-per-address", "1000"])
+        .start();
+    serves(&agent);
+    let (before, sockets) = (agent.anonymous_memory(), agent.sockets());
+    // Records of 16 KiB, and in the first the beginning of a ClientHello that is longer (RFC 8446 §4).
+    let record = |begins: &[u8]| {
+        let mut record = vec![0; 5 + (1 << 14)];
+        record[..5].copy_from_slice(&[22, 3, 1, 1 << 6, 0]);
+        record[5..5 + begins.len()].copy_from_slice(begins);
+        record
+    };
+    let mut sent = record(&[1, 0, 0xff, 0xf0]);
+    while sent.len() < SENT {
+        sent.extend(record(&[]));
+    }
+    let strangers: Vec<_> = (0..STRANGERS)
+        .filter_map(|_| {
+            let mut tcp = TcpStream::connect(agent.address()).unwrap();
+            tcp.write_all(&sent[..SENT]).ok().map(|()| tcp)
+        })
+        .collect();
+    let fit = (32 << 20) / SENT;
+    let held = || agent.sockets() - sockets;
+    assert!(eventually(|| held() <= fit), "{} of {fit}", held());
+    serves(&agent);
+    assert!(held() > fit / 2, "{} of {fit}", held());
+    let grown = agent.anonymous_memory().saturating_sub(before);
+    assert!(grown < 64 * 1024, "{grown} KiB");
+    drop(strangers);
+    assert!(eventually(|| agent.sockets() <= sockets));
+}

@@ -28,6 +28,7 @@ pub use options::{GROUPS, Group, Id, Kind, OPTIONS, Opt};
 pub use place::{Master, proxy_address};
 pub use raw::Surroundings;
 pub use sample::{Draft, is_taken};
+pub use table::MAX_CONNECTIONS;
 
 use crate::auth::Users;
 use crate::docker::Endpoint;

@@ -13,7 +13,7 @@ const MAX_TIMEOUT: u32 = 3_600;
 /// The greatest number of event loops.
 const MAX_WORKERS: u32 = 64;
 /// The greatest `max_connections`.
-const MAX_CONNECTIONS: u32 = 1_000_000;
+pub const MAX_CONNECTIONS: u32 = 1_000_000;
 /// What every client's head fits into: credentials of 768 bytes and a few fields.
 const MIN_HEAD: u32 = 4_096;
 /// What the settings of ordinary containers fit into.

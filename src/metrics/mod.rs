@@ -23,6 +23,9 @@ pub use network::Traffic;
 pub use probe::PATIENCE;
 pub use source::SourceError;
 
+/// Files that are held open from one sample to the next, at the most: two of a network interface, and the table of mounts.
+pub const MAX_FILES: usize = 2 * network::MAX_OPEN + 1;
+
 /// Reads the sources. Keeps what one sample leaves for the next: the CPU's counters, buffers,
 /// and which mounts were named in the log.
 pub struct Collector {

@@ -17,7 +17,7 @@ use crate::sorted::Map;
 const MAX_INTERFACES: usize = 4096;
 
 /// The most interfaces whose two counters are held open; any more are opened for each sample.
-const MAX_OPEN: usize = 32;
+pub(super) const MAX_OPEN: usize = 32;
 
 /// The most that is read of a sysfs attribute: a number of 20 digits fits.
 const MAX_ATTRIBUTE: usize = 32;

@@ -6,7 +6,6 @@
 //! - `body`: what queries and bodies may hold;
 //! - `trial`: what is judged of a request once its body has come, and of its answer;
 //! - `execs`: which execs may be started;
-//! - `held`: how much of bodies is held for that.
 //!
 //! Every user has a policy. `full` may do anything. For the others all of this has to hold:
 //!
@@ -30,12 +29,13 @@ use std::fmt;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
+use crate::held::Held;
+
 pub mod body;
 mod execs;
 mod file;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
-mod held;
 mod path;
 mod rule;
 #[cfg(test)]
@@ -45,8 +45,6 @@ mod trial;
 use body::{Kind, Permits};
 use execs::Execs;
 use file::Section;
-use held::Held;
-pub use held::Share;
 pub use path::{Target, TargetError};
 use rule::Rule;
 pub use trial::Trial;

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::body::{self, Kind, Permits};
 use super::execs::Execs;
-use super::held::{Held, Share};
 use super::{Policies, Policy, Ruling};
+use crate::held::{Held, Share};
 
 /// By which a body is judged that a rule lets come.
 #[derive(Clone, Debug)]

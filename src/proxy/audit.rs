@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use crate::auth::Verdict;
 use crate::proxy::conn::Access;
-use crate::proxy::tally::{Kind, Summary, Tally};
+use crate::proxy::tally::{INTERVAL, Kind, Summary, Tally};
 use crate::source::Source;
 
 /// The lines of one event loop.
@@ -62,6 +62,14 @@ impl Audit {
         if self.deadline().is_some_and(|at| now >= at) {
             self.tally.take_due(now).iter().for_each(tell_rest);
         }
+    }
+
+    /// The same before it is over: nothing follows.
+    pub fn tell_all(&mut self, now: Instant) {
+        self.tally
+            .take_due(now + INTERVAL)
+            .iter()
+            .for_each(tell_rest);
     }
 }
 

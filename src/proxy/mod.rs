@@ -14,8 +14,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::auth::Authenticator;
-use crate::config::{Config, Limits};
+use crate::config::{Config, Limits, MAX_CONNECTIONS};
+use crate::held::Held;
 use crate::http::head::HeadLimits;
+use crate::metrics;
 use crate::policy::Policies;
 use crate::proxy::conn::{Sizes, Times};
 use crate::proxy::crowd::Crowd;
@@ -57,8 +59,11 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// hold 20,000 descriptors, here and in dockerd.
 const DOCKER_IDLE: Duration = Duration::from_secs(10);
 
-/// Descriptors that are not connections: pollers, wakers, logs, the reporter's.
-const RESERVED_DESCRIPTORS: u64 = 64;
+/// Descriptors that are not connections: listeners, logs, the reporter's, those of the control socket.
+const RESERVED_DESCRIPTORS: usize = 64 + metrics::MAX_FILES;
+
+/// Of each event loop: its poller and its waker.
+const DESCRIPTORS_OF_A_LOOP: usize = 2;
 
 /// What all loops share.
 pub struct Shared {
@@ -72,6 +77,8 @@ pub struct Shared {
     pub upstream: Arc<Upstream>,
     /// The bounds.
     pub limits: Limits,
+    /// What is held for clients whom nobody knows yet.
+    pub strangers: Arc<Held>,
     /// Those of a connection.
     pub times: Times,
     /// Those in size.
@@ -289,13 +296,16 @@ impl Proxy {
         started: impl FnOnce(Handle) -> io::Result<()>,
     ) -> Result<(), ProxyError> {
         let descriptors = raise_descriptor_limit().map_err(ProxyError::Start)?;
-        let most = max_connections(config.limits.max_connections, descriptors);
+        let reserved = RESERVED_DESCRIPTORS + DESCRIPTORS_OF_A_LOOP * config.workers;
+        let possible = possible_connections(descriptors, reserved);
+        let most = max_connections(config.limits.max_connections, possible);
         let shared = Arc::new(Shared {
             identity,
             auth,
             policies: RwLock::new(Arc::clone(&config.policies)),
             upstream: Upstream::start(config.docker.clone()).map_err(ProxyError::Start)?,
             limits: config.limits.clone(),
+            strangers: Arc::default(),
             times: times(&config.limits),
             sizes: sizes(&config.limits),
             allow_origin: config.allow_origin.clone(),
@@ -342,9 +352,13 @@ fn most_of_one(configured: Option<usize>, most: usize) -> usize {
 }
 
 /// Each client may need two descriptors: its own, and one to Docker.
-fn max_connections(configured: Option<usize>, descriptors: u64) -> usize {
-    let possible = descriptors.saturating_sub(RESERVED_DESCRIPTORS) / 2;
-    let possible = usize::try_from(possible).unwrap_or(usize::MAX).max(1);
+fn possible_connections(descriptors: u64, reserved: usize) -> usize {
+    let descriptors = usize::try_from(descriptors).unwrap_or(usize::MAX);
+    // A limit that is none is still one here.
+    (descriptors.saturating_sub(reserved) / 2).clamp(1, MAX_CONNECTIONS as usize)
+}
+
+fn max_connections(configured: Option<usize>, possible: usize) -> usize {
     match configured {
         Some(wanted) if wanted > possible => {
             ::log::warn!(
@@ -401,4 +415,20 @@ fn run_workers(
         outcome = outcome.and(thread.join().unwrap_or(Ok(())));
     }
     outcome.map_err(ProxyError::Loop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_leave_room_for_all_else_that_is_open() {
+        assert_eq!(possible_connections(1024, 131), 446);
+        assert_eq!(possible_connections(20, 131), 1);
+        let unlimited = possible_connections(u64::MAX, 131);
+        assert_eq!(unlimited, MAX_CONNECTIONS as usize);
+        assert_eq!(max_connections(None, 446), 446);
+        assert_eq!(max_connections(Some(7), 446), 7);
+        assert_eq!(max_connections(Some(447), 446), 446);
+    }
 }

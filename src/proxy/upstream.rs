@@ -1,4 +1,4 @@
-//! Where Docker is, as the event loops see it: nothing here blocks.
+//! Where Docker is, as the event loops see it: nothing here waits.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::docker::{DockerError, Endpoint};
 use crate::proxy::reply::Reply;
@@ -16,6 +16,10 @@ use crate::sys::thread::{STACK_SIZE, start_thread};
 /// Addresses of one name that are tried.
 const MAX_ADDRESSES: usize = 16;
 
+/// So long one answer is good for all whose connections fail alike: to find the reason may take the table of
+/// all mounts.
+const EXPLAINED_FOR: Duration = Duration::from_secs(1);
+
 /// Between two look-ups of one name.
 const RESOLVE_INTERVAL: Duration = Duration::from_secs(30);
 
@@ -23,6 +27,14 @@ const RESOLVE_INTERVAL: Duration = Duration::from_secs(30);
 pub struct Upstream {
     endpoint: Endpoint,
     target: Target,
+    explained: Mutex<Option<Explained>>,
+}
+
+/// Why connections fail.
+struct Explained {
+    until: Instant,
+    kind: io::ErrorKind,
+    text: String,
 }
 
 enum Target {
@@ -49,7 +61,11 @@ impl Upstream {
                 next: AtomicUsize::new(0),
             },
         };
-        let upstream = Arc::new(Upstream { endpoint, target });
+        let upstream = Arc::new(Upstream {
+            endpoint,
+            target,
+            explained: Mutex::default(),
+        });
         if let Endpoint::Tcp { host, port } = &upstream.endpoint {
             let name = (host.clone(), *port);
             if name.0.parse::<IpAddr>().is_ok() {
@@ -117,15 +133,28 @@ impl Upstream {
     }
 
     /// The answer to a request for which no connection could be made.
-    pub fn explain(&self, error: io::Error) -> Reply {
-        let reason = DockerError::connecting(&self.endpoint, error);
-        Reply::new(502, format!("haven-agent: {reason}"))
+    pub fn explain(&self, error: io::Error, now: Instant) -> Reply {
+        let kind = error.kind();
+        let mut explained = (self.explained.lock()).unwrap_or_else(PoisonError::into_inner);
+        let fresh = explained
+            .take()
+            .filter(|known| known.kind == kind && now < known.until);
+        let known = explained.insert(fresh.unwrap_or_else(|| Explained {
+            until: now + EXPLAINED_FOR,
+            kind,
+            text: format!(
+                "haven-agent: {}",
+                DockerError::connecting(&self.endpoint, error)
+            ),
+        }));
+        Reply::new(502, known.text.clone())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::buf::Buf;
     use crate::sys::socket::Listener;
 
     #[test]
@@ -143,6 +172,7 @@ mod tests {
                 addresses: Mutex::new(addresses),
                 next: AtomicUsize::new(usize::MAX - 1),
             },
+            explained: Mutex::default(),
         };
         let turn = || upstream.connect().unwrap().2;
         let first = turn();
@@ -154,5 +184,29 @@ mod tests {
         assert_eq!(second, first + 1);
         upstream.pass_by(second);
         assert_eq!(turn(), 0);
+    }
+    #[test]
+    fn one_reason_is_good_for_all_that_fail_alike_for_a_second() {
+        let path = PathBuf::from("/no/such/socket");
+        let upstream = Upstream::start(Endpoint::Unix(path)).unwrap();
+        let begun = Instant::now();
+        let explain = |kind, text: &'static str, after| {
+            upstream.explain(io::Error::new(kind, text), begun + after)
+        };
+        let second = EXPLAINED_FOR;
+        let said = |reply: Reply| {
+            let mut out = Buf::new(4096);
+            reply.write(&mut out, false, true);
+            String::from_utf8_lossy(out.data()).into_owned()
+        };
+        let one = said(explain(io::ErrorKind::Other, "one", Duration::ZERO));
+        assert!(one.contains("cannot be reached: one"), "{one}");
+        assert_eq!(said(explain(io::ErrorKind::Other, "two", second / 2)), one);
+        let missing = said(explain(io::ErrorKind::NotFound, "", second / 2));
+        assert!(missing.contains("there is no Docker socket"), "{missing}");
+        let late = said(explain(io::ErrorKind::NotFound, "", second));
+        assert_eq!(late, missing);
+        let three = said(explain(io::ErrorKind::Other, "three", second));
+        assert!(three.contains("cannot be reached: three"), "{three}");
     }
 }

@@ -136,6 +136,12 @@ impl Worker {
     /// The poller failed, which it does not; or the supervisor has given up.
     pub fn run(&mut self) -> io::Result<()> {
         keep_spare_blocks();
+        let outcome = self.turn_until_drained();
+        self.audit.tell_all(self.now);
+        outcome
+    }
+
+    fn turn_until_drained(&mut self) -> io::Result<()> {
         let mut events = Events::new();
         loop {
             let count = self.poller.wait(&mut events, self.patience())?;
@@ -371,6 +377,7 @@ impl Worker {
             judge: &mut judge,
             policies: &self.policies,
             server: self.server.as_ref(),
+            strangers: &self.shared.strangers,
             now: self.now,
             times: self.shared.times,
             sizes: self.shared.sizes,

@@ -4,10 +4,10 @@ use std::io;
 
 use super::cvt;
 
-/// Raises the soft limit on open descriptors to the hard one; returns what now holds.
+/// Raises the soft limit on open descriptors to the hard one, where the kernel allows that; returns what now holds.
 ///
 /// # Errors
-/// `getrlimit(2)`, `setrlimit(2)`.
+/// `getrlimit(2)`.
 pub fn raise_descriptor_limit() -> io::Result<u64> {
     let mut limit = libc::rlimit {
         rlim_cur: 0,
@@ -16,9 +16,11 @@ pub fn raise_descriptor_limit() -> io::Result<u64> {
     // SAFETY: `limit` is a live rlimit: the first call only writes it, the second only reads it.
     unsafe {
         cvt(libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit))?;
-        if limit.rlim_cur < limit.rlim_max {
-            limit.rlim_cur = limit.rlim_max;
-            cvt(libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit))?;
+        let soft = limit.rlim_cur;
+        limit.rlim_cur = limit.rlim_max;
+        // EPERM: the hard one is above `fs.nr_open`, which was lowered since.
+        if cvt(libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit)).is_err() {
+            limit.rlim_cur = soft;
         }
     }
     #[allow(clippy::useless_conversion, reason = "`rlim_t` differs by target")]

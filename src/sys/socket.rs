@@ -49,17 +49,15 @@ impl Listener {
                 "{count} sockets, where one is taken"
             )));
         }
-        // SAFETY: the variables say to this very process that the descriptor was opened for it, and
-        // setting its close-on-exec flag has shown that it is open. The first descriptors after the
-        // standard ones are older than all that this process has opened, so that nobody else owns it,
-        // and it is taken once.
-        let listener = unsafe { TcpListener::from_raw_fd(descriptor) };
-        listener.local_addr()?;
-        let socket = Socket(listener.into());
-        if socket.option(libc::SOL_SOCKET, libc::SO_ACCEPTCONN)? == 0 {
+        // SAFETY: setting its close-on-exec flag has shown that it is open, and nobody closes it meanwhile.
+        let borrowed = unsafe { BorrowedFd::borrow_raw(descriptor) };
+        if option(borrowed, libc::SOL_SOCKET, libc::SO_ACCEPTCONN)? == 0 {
             return Err(io::Error::other("a socket that does not listen"));
         }
-        let listener = TcpListener::from(socket.0);
+        // SAFETY: it is open, and it listens, as nothing does so far that this process has opened: whatever the
+        // variables say, nobody else owns it, and it is taken once.
+        let listener = unsafe { TcpListener::from_raw_fd(descriptor) };
+        listener.local_addr()?;
         listener.set_nonblocking(true)?;
         set_tcp_options(listener.as_fd())?;
         Ok(Some(Listener(listener)))
@@ -254,7 +252,7 @@ impl Socket {
     /// # Errors
     /// Why it failed (`SO_ERROR`).
     pub fn progress(&self) -> io::Result<Progress> {
-        match self.option(libc::SOL_SOCKET, libc::SO_ERROR)? {
+        match option(self.as_fd(), libc::SOL_SOCKET, libc::SO_ERROR)? {
             0 => Ok(self.has_peer()),
             error => Err(io::Error::from_raw_os_error(error)),
         }
@@ -330,22 +328,26 @@ impl Socket {
         cvt(unsafe { libc::shutdown(self.0.as_raw_fd(), libc::SHUT_WR) })?;
         Ok(())
     }
+}
 
-    fn option(&self, level: libc::c_int, name: libc::c_int) -> io::Result<libc::c_int> {
-        let mut value: libc::c_int = 0;
-        let mut length = mem::size_of::<libc::c_int>() as libc::socklen_t;
-        // SAFETY: the kernel writes at most `length` bytes to `value`, which has that many.
-        cvt(unsafe {
-            libc::getsockopt(
-                self.0.as_raw_fd(),
-                level,
-                name,
-                (&raw mut value).cast(),
-                &raw mut length,
-            )
-        })?;
-        Ok(value)
-    }
+fn option(
+    socket: BorrowedFd<'_>,
+    level: libc::c_int,
+    name: libc::c_int,
+) -> io::Result<libc::c_int> {
+    let mut value: libc::c_int = 0;
+    let mut length = mem::size_of::<libc::c_int>() as libc::socklen_t;
+    // SAFETY: the kernel writes at most `length` bytes to `value`, which has that many.
+    cvt(unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            level,
+            name,
+            (&raw mut value).cast(),
+            &raw mut length,
+        )
+    })?;
+    Ok(value)
 }
 
 impl AsFd for Socket {
@@ -419,8 +421,8 @@ mod tests {
             let (server, peer) = until_ready(|| listener.accept()).unwrap();
             assert_eq!(peer, address.ip());
             assert_eq!(client.progress().unwrap(), Progress::Connected);
-            let nodelay = server.option(libc::IPPROTO_TCP, libc::TCP_NODELAY);
-            let idle = server.option(libc::IPPROTO_TCP, libc::TCP_KEEPIDLE);
+            let nodelay = option(server.as_fd(), libc::IPPROTO_TCP, libc::TCP_NODELAY);
+            let idle = option(server.as_fd(), libc::IPPROTO_TCP, libc::TCP_KEEPIDLE);
             assert_eq!((nodelay.unwrap(), idle.unwrap()), (1, KEEPALIVE.0));
             assert_eq!(until_ready(|| client.write(b"hello")).unwrap(), 5);
             client.shutdown_write().unwrap();

@@ -5,8 +5,9 @@ use std::time::Instant;
 
 use super::judged::Watch;
 use crate::auth::Verdict;
+use crate::held::Share;
 use crate::http::head::{RequestHead, Version};
-use crate::policy::{Share, Target};
+use crate::policy::Target;
 
 /// One finished exchange, for the access log.
 #[derive(Debug)]

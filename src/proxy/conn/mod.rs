@@ -164,6 +164,8 @@ pub struct Conn {
     owes: bool,
     /// No request has come yet.
     first: bool,
+    /// Somebody has been let in by a request.
+    known: bool,
     /// When the present wait began.
     since: Instant,
 }
@@ -189,6 +191,7 @@ impl Conn {
             last_answer: false,
             owes: false,
             first: true,
+            known: false,
             since: now,
         }
     }
@@ -196,6 +199,11 @@ impl Conn {
     /// From the next request on safe methods are logged as well, or are not.
     pub fn log_reads(&mut self, log_reads: bool) {
         self.log_reads = log_reads;
+    }
+
+    /// Whether somebody has been let in on this connection.
+    pub fn is_known(&self) -> bool {
+        self.known
     }
 
     /// The handshake has ended: the wait for the first head begins.

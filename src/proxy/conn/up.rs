@@ -225,6 +225,7 @@ impl Conn {
         request: impl FnOnce() -> Result<Request, HeadError>,
         now: Instant,
     ) {
+        self.known = true;
         if let Some(exchange) = &mut self.exchange {
             exchange.user = Some(Arc::clone(user));
             exchange.by = Some(Arc::clone(&ruling.by));

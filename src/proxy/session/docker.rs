@@ -144,7 +144,9 @@ impl Session {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 self.retry_at = Some(cx.now + CONNECT_RETRY);
             }
-            Err(error) => self.conn.docker_failed(cx.upstream.explain(error), cx.now),
+            Err(error) => self
+                .conn
+                .docker_failed(cx.upstream.explain(error, cx.now), cx.now),
         }
     }
 
@@ -162,7 +164,8 @@ impl Session {
             }
             Err(error) => {
                 self.drop_docker(cx);
-                self.conn.docker_failed(cx.upstream.explain(error), cx.now);
+                self.conn
+                    .docker_failed(cx.upstream.explain(error, cx.now), cx.now);
             }
         }
     }

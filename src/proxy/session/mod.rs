@@ -24,6 +24,7 @@ use rustls::server::UnbufferedServerConnection;
 
 use crate::auth::Verdict;
 use crate::buf::{BATCH, Buf, CHUNK};
+use crate::held::{Held, Share};
 use crate::http::head::{MAX_HEAD, RequestHead};
 use crate::policy::Policies;
 use crate::proxy::conn::{Conn, Sizes, Times};
@@ -64,6 +65,8 @@ pub struct Context<'a> {
     pub policies: &'a Policies,
     /// What connections are met with now; none while the proxy is off.
     pub server: Option<&'a Arc<Server>>,
+    /// What is held for clients whom nobody knows yet.
+    pub strangers: &'a Arc<Held>,
     /// The time of this turn of the loop.
     pub now: Instant,
     /// The bounds in time.
@@ -110,6 +113,8 @@ pub struct Session {
     judged_at: Instant,
     sealed_in: Buf,
     opened_in: Buf,
+    /// Room for what is in these two, as long as nobody knows the client.
+    share: Option<Share>,
     sealed_out: Buf,
     conn: Conn,
     docker: Option<Docker>,
@@ -154,6 +159,7 @@ impl Session {
             judged_at: cx.now,
             sealed_in: Buf::new(MAX_SEALED_IN),
             opened_in: Buf::new(MAX_HEAD + MAX_SEALED_IN),
+            share: None,
             sealed_out: Buf::new(MAX_SEALED_OUT),
             conn: Conn::new(cx.times, cx.sizes, cx.log_reads, cx.now),
             docker: None,
@@ -314,8 +320,20 @@ impl Session {
                 break;
             }
         }
+        self.take_share(cx.strangers)?;
         self.watch(cx.poller)
             .map_err(|_| "a descriptor cannot be watched")
+    }
+
+    /// Whoever can reach the port may begin a handshake or a head, and not end it: all together have only so much of it held.
+    fn take_share(&mut self, strangers: &Arc<Held>) -> Result<(), Over> {
+        self.share = None;
+        let held = self.sealed_in.len() + self.opened_in.len();
+        if held > 0 && !self.conn.is_known() {
+            let share = Share::of(strangers, held);
+            self.share = Some(share.ok_or("too much is held for clients who are not known yet")?);
+        }
+        Ok(())
     }
 
     fn client_has_offer(&self) -> bool {

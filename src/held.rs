@@ -1,10 +1,10 @@
-//! How much of bodies that are judged is held at a time: a connection's own bound times all connections
-//! would be more than a small node has.
+//! How much is held at a time of what clients have sent, of bodies that are judged and for clients whom nobody
+//! knows yet: a connection's own bound times all connections would be more than a small node has.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// In bytes, of all connections of all event loops together.
+/// In bytes, of each kind, of all connections of all event loops together.
 pub const MOST_HELD: usize = 32 * 1024 * 1024;
 
 /// What all event loops share.
