@@ -9,7 +9,7 @@ use crate::auth::Verdict;
 use crate::buf::Buf;
 use crate::http::body::{Body, ChunkError, Coding, Framing};
 use crate::http::head::{HeadError, HeadFinder, HeadLimits, RequestHead};
-use crate::policy::{Policies, Question, Ruling, Target, TargetError};
+use crate::policy::{Policies, Question, Ruling, Target, TargetError, Trial};
 use crate::proxy::outbox::Hold;
 use crate::proxy::reply::{self, Reply};
 
@@ -95,8 +95,9 @@ impl Conn {
             Up::Auth(request) => match verdict {
                 Verdict::Allowed(user) => match request.judge(&user, policies) {
                     Ok(ruling) => {
-                        let framing = request.framing;
-                        self.obey(&user, ruling, framing, || Ok(request), now);
+                        if self.lets_pass(&user, &ruling, request.framing, now) {
+                            self.hold_or_pass(request, ruling.trial, now);
+                        }
                     }
                     // It was read before it was written.
                     Err(error) => {
@@ -193,18 +194,22 @@ impl Conn {
             exchange.line = Some(access_line(head.method, &[target.path(), shown].concat()));
         }
         self.exchange = Some(exchange);
-        let request = || Request::new(head, &target);
-        match (verdict, ruling) {
-            (None, _) => match request() {
-                Ok(request) => self.up = Up::Auth(request),
-                Err(error) => {
-                    self.refuse_head(error, now);
-                }
-            },
+        let trial = match (verdict, ruling) {
+            (None, _) => None,
             (Some(Verdict::Allowed(user)), Some(ruling)) => {
-                self.obey(&user, ruling, head.framing, request, now);
+                if !self.lets_pass(&user, &ruling, head.framing, now) {
+                    return;
+                }
+                Some(ruling.trial)
             }
-            (Some(refusal), _) => self.turn_away(&refusal, head.framing, now),
+            (Some(refusal), _) => return self.turn_away(&refusal, head.framing, now),
+        };
+        match (Request::new(head, &target), trial) {
+            (Ok(request), Some(trial)) => self.hold_or_pass(request, trial, now),
+            (Ok(request), None) => self.up = Up::Auth(request),
+            (Err(error), _) => {
+                self.refuse_head(error, now);
+            }
         }
     }
 
@@ -217,28 +222,28 @@ impl Conn {
     }
 
     /// The user is known, and what their policy says to the request.
-    fn obey(
+    fn lets_pass(
         &mut self,
         user: &Arc<str>,
-        ruling: Ruling,
+        ruling: &Ruling,
         framing: Framing,
-        request: impl FnOnce() -> Result<Request, HeadError>,
         now: Instant,
-    ) {
+    ) -> bool {
         self.known = true;
         if let Some(exchange) = &mut self.exchange {
             exchange.user = Some(Arc::clone(user));
             exchange.by = Some(Arc::clone(&ruling.by));
         }
         if !ruling.allowed {
-            return self.forbid(403, &ruling, framing, now);
+            self.forbid(403, ruling, framing, now);
         }
-        match (request(), ruling.trial) {
-            (Ok(request), Some(trial)) => self.hold(request, trial, now),
-            (Ok(request), None) => self.pass(request, now),
-            (Err(error), _) => {
-                self.refuse_head(error, now);
-            }
+        ruling.allowed
+    }
+
+    fn hold_or_pass(&mut self, request: Request, trial: Option<Box<Trial>>, now: Instant) {
+        match trial {
+            Some(trial) => self.hold(request, trial, now),
+            None => self.pass(request, now),
         }
     }
 
