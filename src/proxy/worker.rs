@@ -13,7 +13,7 @@ use crate::proxy::Shared;
 use crate::proxy::audit::Audit;
 use crate::proxy::browser;
 use crate::proxy::mailbox::{Mailbox, Message};
-use crate::proxy::session::{Context, Over, Session, Side};
+use crate::proxy::session::{Context, Over, Session};
 use crate::proxy::slab::Slab;
 use crate::proxy::supervisor::{Order, Supervisor};
 use crate::source::Source;
@@ -83,6 +83,16 @@ pub struct Worker {
     next_scan: Option<Instant>,
     last_scan: Instant,
     now: Instant,
+}
+
+/// What a session is told.
+enum News {
+    Ready(Event),
+    /// On the request at hand.
+    Verdict(Verdict),
+    /// It has gone on; the session knows whether that means something to it.
+    Time,
+    Drain,
 }
 
 impl Worker {
@@ -283,17 +293,11 @@ impl Worker {
     // ---------------------------------------------------------------- sessions
 
     fn session_ready(&mut self, event: Event) {
-        self.drive(event.token, |session, side, cx| {
-            session.ready(side, event, cx)
-        });
+        self.drive(event.token, News::Ready(event));
     }
 
-    /// Lets the session that `token` means, if it is still there, do one thing.
-    fn drive(
-        &mut self,
-        token: Token,
-        act: impl FnOnce(&mut Session, Side, &mut Context<'_>) -> Result<(), Over>,
-    ) {
+    /// Lets the session that `token` means, if it is still there, act on what it is told.
+    fn drive(&mut self, token: Token, news: News) {
         let client = Token {
             index: token.index & !1,
             ..token
@@ -307,7 +311,16 @@ impl Worker {
         };
         let Some((place, outcome)) = self.with_context(client, peer, |sessions, cx| {
             let (place, side, session) = sessions.find(token)?;
-            Some((place, act(session, side, cx)))
+            let outcome = match news {
+                News::Ready(event) => session.ready(side, event, cx),
+                News::Verdict(verdict) => session.verdict(verdict, cx),
+                News::Time => match session.deadline() {
+                    Some(deadline) if cx.now >= deadline => session.timeout(cx),
+                    _ => Ok(()),
+                },
+                News::Drain => session.drain(cx),
+            };
+            Some((place, outcome))
         }) else {
             return;
         };
@@ -431,18 +444,14 @@ impl Worker {
     fn scan(&mut self) {
         self.last_scan = self.now;
         self.next_scan = None;
-        self.for_each(|session, cx| match session.deadline() {
-            Some(deadline) if cx.now >= deadline => session.timeout(cx),
-            _ => Ok(()),
-        });
+        self.tell_each(|| News::Time);
     }
 
-    fn for_each(&mut self, act: impl Fn(&mut Session, &mut Context<'_>) -> Result<(), Over>) {
+    fn tell_each(&mut self, news: fn() -> News) {
         for place in 0..self.sessions.places() {
-            let Some(token) = self.sessions.token(place) else {
-                continue;
-            };
-            self.drive(token, |session, _, cx| act(session, cx));
+            if let Some(token) = self.sessions.token(place) {
+                self.drive(token, news());
+            }
         }
     }
 
@@ -453,7 +462,7 @@ impl Worker {
         for message in self.mailbox.take() {
             match message {
                 Message::Verdict(token, verdict) => {
-                    self.drive(token, |session, _, cx| session.verdict(verdict, cx));
+                    self.drive(token, News::Verdict(verdict));
                 }
                 Message::Reloaded => self.reloaded(),
                 Message::Drain => self.drain()?,
@@ -479,7 +488,7 @@ impl Worker {
         self.stop_listening()?;
         self.listener = None;
         self.drained_by = Some(self.now + self.shared.limits.grace);
-        self.for_each(Session::drain);
+        self.tell_each(|| News::Drain);
         Ok(())
     }
 
