@@ -2,7 +2,7 @@
 
 use super::{Error, MARK, failed, step};
 use crate::links;
-use crate::sys::fs::read_up_to;
+use crate::sys::fs::{NO_FOLLOW, read_up_to};
 use crate::sys::{process, spawn};
 use std::fs::{self, File, Metadata, OpenOptions, TryLockError};
 use std::io::{self, Write};
@@ -20,10 +20,25 @@ const MAX_SAID: usize = 16 * 1024;
 const COMMANDS: &str = "/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin";
 /// How much of a file is searched for [`MARK`].
 const BEGINNING: usize = 512;
+/// The file by which installations keep each other out, in `/run`, or in `/etc` of an image without that.
+const LOCK: &str = "haven-agent.lock";
 
 /// The root directory of a system: `/` is this one, and commands are run; any other is an image's.
 pub struct Tree {
     root: PathBuf,
+}
+
+/// What [`Tree::lock`] holds.
+pub struct Lock {
+    place: PathBuf,
+    _file: File,
+}
+
+impl Drop for Lock {
+    /// Nothing is left in an image. Before it is unlocked, for then it may be another's.
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.place);
+    }
 }
 
 impl Tree {
@@ -32,22 +47,31 @@ impl Tree {
         Tree { root }
     }
 
-    /// Keeps other installations out of the system for as long as the answer lives, without a file: by its root
-    /// directory (flock(2)).
+    /// Keeps other installations out of the system for as long as the answer lives, by a file that root alone can
+    /// open (flock(2)): what others can open, as a directory, they could lock for ever.
     ///
     /// # Errors
-    /// One is at work.
-    pub fn lock(&self) -> Result<File, Error> {
-        let root = File::open(&self.root);
-        let root = root.map_err(|error| Error(text("read", &self.root, &error)))?;
-        match root.try_lock() {
-            Err(TryLockError::WouldBlock) => failed(format!(
+    /// One is at work; the file cannot be opened.
+    pub fn lock(&self) -> Result<Lock, Error> {
+        let above = self.found("/run").or_else(|_| self.found("/etc"));
+        let place = above.unwrap_or(self.root.clone()).join(LOCK);
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).mode(0o600);
+        // An image's link must not lead out of it.
+        let file = options.custom_flags(NO_FOLLOW).open(&place);
+        let file = file.map_err(|error| Error(text("open", &place, &error)))?;
+        let taken = file.try_lock();
+        // The one that had it may have removed it since it was opened.
+        if matches!(taken, Err(TryLockError::WouldBlock))
+            || file.metadata().is_ok_and(|meta| meta.nlink() == 0)
+        {
+            return failed(format!(
                 "another install or uninstall is at work in {}: wait for its end",
                 self.root.display()
-            )),
-            // A file system that locks no directory, as NFS, is no reason not to install.
-            _ => Ok(root),
+            ));
         }
+        // A file system that knows no locks is no reason not to install.
+        Ok(Lock { place, _file: file })
     }
 
     /// Whether this is the system that runs.
@@ -329,4 +353,35 @@ fn text(what: &str, place: &Path, error: &io::Error) -> String {
         _ => "",
     };
     format!("cannot {what} {}: {error}{remedy}", place.display())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+    use std::time::Duration;
+
+    #[test]
+    fn one_at_a_time_has_the_lock_though_its_file_comes_and_goes() {
+        let root = std::env::temp_dir().join(format!("haven-lock-{}", std::process::id()));
+        fs::create_dir_all(&root).unwrap();
+        let (inside, held) = (AtomicBool::new(false), AtomicU32::new(0));
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    let tree = Tree::new(root.clone());
+                    for _ in 0..2000 {
+                        let Ok(_alone) = tree.lock() else { continue };
+                        assert!(!inside.swap(true, Ordering::SeqCst), "two at once");
+                        held.fetch_add(1, Ordering::SeqCst);
+                        std::thread::sleep(Duration::from_micros(50));
+                        inside.store(false, Ordering::SeqCst);
+                    }
+                });
+            }
+        });
+        assert!(held.into_inner() > 0);
+        // Nothing is left, and this fails where something is.
+        fs::remove_dir(&root).unwrap();
+    }
 }

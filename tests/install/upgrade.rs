@@ -192,16 +192,33 @@ fn what_somebody_else_has_made_is_not_written_over() {
 }
 
 #[test]
-fn two_at_once_are_one() {
-    let system = System::new();
-    let other = File::open(system.0.path()).unwrap();
-    other.lock().unwrap();
-    for command in ["install", "uninstall"] {
-        let said = system.refused(&[command], 1);
-        assert!(said.contains("at work"), "{said}");
+fn two_at_once_are_one_and_others_than_root_cannot_keep_it_out() {
+    for directory in ["etc", "run"] {
+        let system = System::new();
+        fs::create_dir_all(system.at(directory)).unwrap();
+        // What anybody may open.
+        let readable = ["", directory].map(|path| File::open(system.at(path)).unwrap());
+        for file in &readable {
+            file.try_lock().unwrap();
+        }
+        system.install(&[]);
+        let lock = format!("{directory}/haven-agent.lock");
+        assert!(!system.has(&lock));
+
+        system.write(&lock, "");
+        let other = File::open(system.at(&lock)).unwrap();
+        other.lock().unwrap();
+        for command in ["install", "uninstall"] {
+            let said = system.refused(&[command], 1);
+            assert!(said.contains("at work"), "{said}");
+        }
+        // A run that was killed leaves it.
+        other.unlock().unwrap();
+        system.install(&[]);
+        assert!(!system.has(&lock));
+        symlink("passwd", system.at(&lock)).unwrap();
+        system.refused(&["install"], 1);
     }
-    other.unlock().unwrap();
-    system.install(&[]);
 }
 
 #[test]
