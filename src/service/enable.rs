@@ -138,11 +138,18 @@ pub fn disable(tree: &Tree, starter: &Starter) {
     }
 }
 
-/// A unit goes on when its file is gone, and systemd knows it by its name alone.
+/// A unit goes on when its file is gone, and systemd knows it by its name alone, which a package's may have as well.
 fn disable_unit(tree: &Tree, file: &str, name: &str) {
     if tree.is_marked(file) {
         tree.attempt("systemctl", &["disable", "--now", name]);
-    } else if !tree.has(file) && tree.run("systemctl", &["is-active", name]).is_ok() {
+        return;
+    }
+    let ask = |arguments: &[&str]| tree.run("systemctl", arguments);
+    let is_ours = |from: String| ["", file].contains(&from.trim());
+    if !tree.has(file)
+        && ask(&["is-active", name]).is_ok()
+        && ask(&["show", "-p", "FragmentPath", "--value", name]).is_ok_and(is_ours)
+    {
         tree.attempt("systemctl", &["stop", name]);
     }
 }

@@ -5,6 +5,7 @@ use super::tree::Tree;
 use super::{CONFIG, Error, NAME, failed, step};
 use crate::config::{Init, in_name};
 use std::net::SocketAddr;
+use std::path::Path;
 
 /// The unit.
 pub const UNIT: &str = "/etc/systemd/system/haven-agent.service";
@@ -356,8 +357,12 @@ pub fn remove(tree: &Tree, file: &str) -> Result<(), Error> {
         step(format_args!("left: {file}, which install did not write"));
         return Ok(());
     }
+    let linked = Path::new(file.strip_suffix("/run").unwrap_or(file));
     for (link, _) in LINKS.iter().filter(|(_, linked)| *linked == file) {
-        tree.remove(link)?;
+        // A package's is enabled by a link of the same name.
+        if tree.is_link(link, linked) {
+            tree.remove(link)?;
+        }
     }
     if file == SCRIPT && tree.has(file) {
         tree.remove(OPENRC_LOG)?;

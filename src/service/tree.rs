@@ -192,6 +192,13 @@ impl Tree {
         restricted().map_err(|error| Error(text(what, &self.at(path), &error)))
     }
 
+    /// Whether it is a link to `file`, which may be gone: by its path, or from where the link is (`../..`).
+    pub fn is_link(&self, path: &str, file: &Path) -> bool {
+        let target = fs::read_link(self.at(path)).unwrap_or_default();
+        let target = target.to_str().unwrap_or_default();
+        !target.is_empty() && file.ends_with(target.trim_start_matches("../"))
+    }
+
     /// Makes a link, in a directory that may have to be made.
     ///
     /// # Errors

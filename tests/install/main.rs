@@ -244,6 +244,40 @@ fn what_install_did_not_write_is_left() {
 }
 
 #[test]
+fn links_to_what_is_not_install_s_are_left() {
+    let packaged = "/usr/lib/systemd/system/haven-agent.service";
+    for (link, target, is_ours) in [
+        (WANTED, packaged, false),
+        (
+            WANTED,
+            "../../../../usr/lib/systemd/system/haven-agent.service",
+            false,
+        ),
+        (WANTED, "/etc/systemd/system/haven-agent.service", true),
+        (WANTED, "../haven-agent.service", true),
+        (SOCKETS, "/lib/systemd/system/haven-agent.socket", false),
+        (
+            "etc/runlevels/default/haven-agent",
+            "/etc/init.d/haven-agent",
+            true,
+        ),
+        ("etc/rc.d/S99haven-agent", "../init.d/haven-agent", true),
+        ("etc/service/haven-agent", "/etc/sv/haven-agent", true),
+        (
+            "etc/service/haven-agent",
+            "/usr/share/sv/haven-agent",
+            false,
+        ),
+    ] {
+        let system = System::new();
+        fs::create_dir_all(system.at(link).parent().unwrap()).unwrap();
+        symlink(target, system.at(link)).unwrap();
+        system.uninstall(&[]);
+        assert_eq!(system.has(link), !is_ours, "{link} -> {target}");
+    }
+}
+
+#[test]
 fn directories_are_open_whatever_the_umask() {
     let system = System::new();
     let script = "umask 077; exec \"$0\" install --root \"$1\"";

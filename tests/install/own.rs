@@ -262,12 +262,18 @@ fn half_a_service_is_stopped_and_another_s_is_not() {
 
     machine.write(UNIT, "[Service]\nExecStart=/somebody/elses\n");
     let calls = machine.calls(&["uninstall"]);
-    assert!(
-        !calls
-            .iter()
-            .any(|call| call.contains("haven-agent.service")),
-        "{calls:?}"
+    let names_it = |call: &String| call.contains("haven-agent.service");
+    assert!(!calls.iter().any(names_it), "{calls:?}");
+
+    // As a package has it, whose unit is elsewhere.
+    fs::remove_file(machine.0.join(UNIT)).unwrap();
+    machine.command(
+        "systemctl",
+        "[ $1 != show ] || echo /usr/lib/systemd/system/haven-agent.service",
     );
+    let calls = machine.calls(&["uninstall"]);
+    let stops = |call: &String| names_it(call) && !call.contains(" show ");
+    assert!(!calls.iter().any(stops), "{calls:?}");
 }
 
 #[test]
