@@ -2,7 +2,7 @@
 
 use super::account::{self, Account, DOCKER};
 use super::tree::Tree;
-use super::{CONFIG, Error, NAME, failed, step};
+use super::{CONFIG, Error, failed, step};
 use crate::config::{Init, in_name};
 use std::net::SocketAddr;
 use std::path::Path;
@@ -234,12 +234,19 @@ impl Service {
             ));
         }
         let mut files = self.files(tree);
-        match files.find(|(path, ..)| makes_room != Some(path) && tree.is_foreign(path)) {
-            Some((path, ..)) => failed(format!(
-                "{path} is there, and not install's; nothing was done: remove it, or unmask it (systemctl unmask {NAME})"
-            )),
-            None => Ok(()),
-        }
+        let Some((path, ..)) =
+            files.find(|(path, ..)| makes_room != Some(path) && tree.is_foreign(path))
+        else {
+            return Ok(());
+        };
+        let name = path.rsplit('/').next().unwrap_or_default();
+        let (how, name) = match tree.is_own() && tree.is_link(path, Path::new("/dev/null")) {
+            true => ("systemctl unmask ", name),
+            false => ("remove it", ""),
+        };
+        failed(format!(
+            "{path} is there, and not install's; nothing was done: {how}{name}"
+        ))
     }
 
     /// Writes the files; says what of them was not there or another.

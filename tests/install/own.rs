@@ -2,7 +2,7 @@
 //! (unshare(1)), and with them commands that write down how they were called.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 
 use super::support::agent::binary;
 use super::support::process::{Outcome, Running, clean, run};
@@ -329,6 +329,23 @@ fn a_systemd_that_would_not_run_it_is_refused() {
         "{}",
         outcome.err()
     );
+}
+
+#[test]
+fn a_masked_unit_is_refused() {
+    let Some(machine) = Machine::new() else {
+        return;
+    };
+    fs::create_dir_all(machine.0.join("etc/systemd/system")).unwrap();
+    for name in ["haven-agent.service", "haven-agent.socket"] {
+        let unit = machine.0.join("etc/systemd/system").join(name);
+        symlink("/dev/null", &unit).unwrap();
+        let outcome = machine.run(&["install", "--socket"]);
+        assert_eq!(outcome.code, Some(1));
+        let unmask = format!("nothing was done: systemctl unmask {name}\n");
+        assert!(outcome.err().ends_with(&unmask), "{}", outcome.err());
+        fs::remove_file(&unit).unwrap();
+    }
 }
 
 #[test]
