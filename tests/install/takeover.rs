@@ -75,6 +75,29 @@ fn the_python_agent_is_taken_over() {
 }
 
 #[test]
+fn a_program_that_it_did_not_put_there_itself_is_left_and_told() {
+    for (path, is_left) in [
+        ("opt/node-agent.py", true),
+        ("usr/local/bin/old/node-agent.py", true),
+        ("opt/usr/local/bin/node-agent.py", true),
+        ("usr/local/bin/node-agent.py", false),
+    ] {
+        let system = System::new();
+        // Another one's.
+        system.write("usr/local/bin/node-agent.py", "");
+        system.write(path, "");
+        let unit = format!("[Service]\nExecStart=/usr/bin/python3 /{path} -m h:1\n");
+        system.write(OLD_UNIT, &unit);
+        let out = system.install(&[]);
+        assert_eq!(system.has(path), is_left, "{path}");
+        assert_eq!(system.has("usr/local/bin/node-agent.py"), is_left, "{path}");
+        let told = out.lines().any(|line| line == format!("left: /{path}"));
+        assert_eq!(told, is_left, "{out}");
+        assert!(!system.has(OLD_UNIT));
+    }
+}
+
+#[test]
 fn a_node_whose_docker_is_on_tcp_stays_without_the_proxy() {
     let system = System::new();
     system.write(
