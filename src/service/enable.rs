@@ -17,7 +17,7 @@ const RUNIT_SERVICES: [&str; 3] = ["/var/service", "/etc/service", "/service"];
 /// A command failed.
 pub fn enable(tree: &Tree, service: &Service, start: bool, changed: Changed) -> Result<(), Error> {
     let init = service.starter.init;
-    if !tree.is_own() {
+    if !service.starter.can_act(tree) {
         return enable_in_image(tree, init);
     }
     let anew = changed.any || runs_an_old_program();
@@ -161,7 +161,7 @@ fn disable_unit(tree: &Tree, file: &str, name: &str) {
 pub fn close_socket(tree: &Tree) -> Result<bool, Error> {
     let kept = tree.is_marked(SOCKET);
     if kept {
-        if tree.is_own() {
+        if Starter::of(Init::Systemd).can_act(tree) {
             disable_unit(tree, SOCKET, SOCKET_NAME);
         }
         init::remove(tree, SOCKET)?;
@@ -174,7 +174,7 @@ pub fn close_socket(tree: &Tree) -> Result<bool, Error> {
 /// # Errors
 /// It cannot.
 pub fn forget(tree: &Tree) -> Result<(), Error> {
-    if tree.is_own() && Starter::of(Init::Systemd).is_here(tree) {
+    if Starter::of(Init::Systemd).can_act(tree) {
         tree.act("systemctl", &["daemon-reload"])?;
     }
     Ok(())

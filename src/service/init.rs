@@ -133,6 +133,11 @@ impl Starter {
         self.signs.iter().any(|sign| tree.has(sign))
     }
 
+    /// Whether its commands can be run: systemd's not in an image that is made by commands inside of it.
+    pub fn can_act(&self, tree: &Tree) -> bool {
+        tree.is_own() && (self.init != Init::Systemd || self.is_here(tree))
+    }
+
     /// Whether `install` has made a service of the agent for it.
     pub fn has_service(&self, tree: &Tree) -> bool {
         let service = self.files.first();

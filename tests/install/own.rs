@@ -7,7 +7,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use super::support::agent::binary;
 use super::support::process::{Outcome, Running, clean, run};
 use super::support::{TempDir, eventually, skipped};
-use super::{CONFIG, SCRIPT, SOCKET, UNIT, is_root};
+use super::{CONFIG, SCRIPT, SOCKET, SOCKETS, UNIT, WANTED, is_root};
 
 /// What each directory of the machine's own is called below the temporary one.
 const DIRECTORIES: [&str; 3] = ["etc", "usr/local", "run"];
@@ -329,6 +329,38 @@ fn a_systemd_that_would_not_run_it_is_refused() {
         "{}",
         outcome.err()
     );
+}
+
+/// As where an image is built by commands inside of it.
+#[test]
+fn a_systemd_that_does_not_run_gets_its_files_alone() {
+    let Some(machine) = Machine::new() else {
+        return;
+    };
+    fs::remove_dir_all(machine.0.join("run/systemd")).unwrap();
+    let outcome = machine.run(&["install", "--init", "systemd"]);
+    assert_eq!(outcome.code, Some(1));
+    assert!(
+        outcome.err().contains("/run/systemd/system") && outcome.err().contains("--no-start"),
+        "{}",
+        outcome.err()
+    );
+    assert!(!machine.has(CONFIG) && !machine.has(UNIT));
+
+    let none: [String; 0] = [];
+    let install = ["install", "--no-start", "--init", "systemd"];
+    let calls = machine.calls(&[&install[..], &["--socket"]].concat());
+    assert!(calls.iter().all(|call| call.starts_with("useradd ")));
+    assert!(machine.has(SOCKET) && machine.has(WANTED) && machine.has(SOCKETS));
+    assert_eq!(
+        machine.calls(&[&install[..], &["--no-socket"]].concat()),
+        none
+    );
+    assert!(!machine.has(SOCKET) && !machine.has(SOCKETS));
+    assert_eq!(machine.calls(&["uninstall"]), ["userdel haven-agent"]);
+    for gone in [UNIT, WANTED, CONFIG] {
+        assert!(!machine.has(gone), "{gone}");
+    }
 }
 
 #[test]
