@@ -2,7 +2,7 @@
 //! (unshare(1)), and with them commands that write down how they were called.
 
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 
 use super::support::agent::binary;
 use super::support::process::{Outcome, Running, clean, run};
@@ -274,6 +274,57 @@ fn half_a_service_is_stopped_and_another_s_is_not() {
     let calls = machine.calls(&["uninstall"]);
     let stops = |call: &String| names_it(call) && !call.contains(" show ");
     assert!(!calls.iter().any(stops), "{calls:?}");
+}
+
+/// The number of a group that is gone is the next one's.
+#[test]
+fn files_that_the_user_s_group_could_read_are_root_s_alone_again() {
+    let Some(machine) = Machine::new() else {
+        return;
+    };
+    let files = ["secret", "key", "users", "nobody-s", "other"];
+    for name in files {
+        machine.write(&format!("etc/{name}"), "");
+    }
+    machine.run(&["install", "--no-start"]).ok();
+    // What the program does not understand is no reason to leave the rest.
+    let text = "[main]\nsecret_file = /etc/secret\ntls_key = /etc/key\nusers = /etc/users\nca = /etc/missing\n\
+                policies = /etc/other\ncolor = red\n";
+    machine.write(CONFIG, text);
+    let give = |name: &str, mode: u32, user: u32, group: u32| {
+        let path = machine.0.join("etc").join(name);
+        chown(&path, Some(user), Some(group)).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+    };
+    give("secret", 0o640, 0, 7);
+    give("key", 0o400, 7, 0);
+    give("users", 0o644, 0, 7);
+    give("nobody-s", 0o640, 0, 7);
+    give("other", 0o640, 0, 33);
+    let out = machine.run(&["uninstall"]).ok();
+    let is = |name: &str| {
+        let meta = fs::metadata(machine.0.join("etc").join(name)).unwrap();
+        (meta.mode() & 0o7777, meta.uid(), meta.gid())
+    };
+    let expected = [
+        (0o600, 0, 0),
+        (0o400, 0, 0),
+        (0o604, 0, 0),
+        (0o640, 0, 7),
+        (0o640, 0, 33),
+    ];
+    assert_eq!(files.map(is), expected);
+    for line in [
+        "left: /etc/secret, named by secret_file",
+        "left: /etc/key, named by tls_key",
+        "left: /etc/users, named by users",
+    ] {
+        assert!(out.lines().any(|told| told == line), "{out}");
+    }
+    assert!(
+        !out.contains("/etc/other") && !out.contains("missing"),
+        "{out}"
+    );
 }
 
 #[test]
