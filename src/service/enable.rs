@@ -37,8 +37,8 @@ pub fn enable(tree: &Tree, service: &Service, start: bool, changed: Changed) -> 
                 }
             }
             if start {
-                systemctl(&[act, UNIT_NAME]).map_err(|Error(why)| {
-                    Error(format!("{why}; see: journalctl -u {NAME} -n 20"))
+                systemctl(&[act, UNIT_NAME]).map_err(|error| {
+                    Error::of_system(format!("{error}; see: journalctl -u {NAME} -n 20"))
                 })?;
             }
         }

@@ -5,7 +5,6 @@ use super::tree::Tree;
 use super::{CONFIG, Error, failed, step};
 use crate::config::{Init, in_name};
 use std::net::SocketAddr;
-use std::path::Path;
 
 /// The unit.
 pub const UNIT: &str = "/etc/systemd/system/haven-agent.service";
@@ -245,7 +244,7 @@ impl Service {
             return Ok(());
         };
         let name = path.rsplit('/').next().unwrap_or_default();
-        let (how, name) = match tree.is_own() && tree.is_link(path, Path::new("/dev/null")) {
+        let (how, name) = match tree.is_own() && tree.is_link(path, "/dev/null") {
             true => ("systemctl unmask ", name),
             false => ("remove it", ""),
         };
@@ -369,7 +368,7 @@ pub fn remove(tree: &Tree, file: &str) -> Result<(), Error> {
         step(format_args!("left: {file}, which install did not write"));
         return Ok(());
     }
-    let linked = Path::new(file.strip_suffix("/run").unwrap_or(file));
+    let linked = file.strip_suffix("/run").unwrap_or(file);
     for (link, _) in LINKS.iter().filter(|(_, linked)| *linked == file) {
         // A package's is enabled by a link of the same name.
         if tree.is_link(link, linked) {

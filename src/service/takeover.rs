@@ -6,7 +6,6 @@ use super::tree::Tree;
 use super::{CONFIG, Error, NAME, PROGRAM, failed, step};
 use crate::config::{self, Draft, Flags, Id, in_name};
 use std::ffi::OsString;
-use std::path::Path;
 
 /// What its script is called on nodes, in its own repository, and in its manual.
 const NAMES: [&str; 3] = ["node-agent", "dm-agent", NAME];
@@ -66,7 +65,8 @@ impl Agent {
         } else {
             tree.remove(&self.unit)?;
         }
-        if Path::new(&self.script).parent() == Some(Path::new(PROGRAMS)) {
+        let name = self.script.strip_prefix(PROGRAMS);
+        if name.is_some_and(|name| !name.contains('/')) {
             return tree.remove(&self.script);
         }
         if tree.has(&self.script) {
@@ -144,12 +144,12 @@ fn settings(at: &str, behind: &str) -> Result<Flags, Error> {
     let behind = behind.trim_start_matches(['"', '\'']);
     let words = behind.split(' ').filter(|word| !word.is_empty());
     let Some(words) = words.map(plain).collect() else {
-        return failed(format!(
+        return Err(Error::of_settings(format!(
             "{at}: a quote, \\, $ or % inside an option: move it into a configuration; nothing was done"
-        ));
+        )));
     };
     let said = config::old_words(at, words);
-    said.map_err(|error| Error(format!("{at}: {}", refused(error))))
+    said.map_err(|error| Error::of_settings(format!("{at}: {}", refused(error))))
 }
 
 /// Adds what they are told and what their configurations say to `draft`.

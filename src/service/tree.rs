@@ -53,13 +53,14 @@ impl Tree {
     /// # Errors
     /// One is at work; the file cannot be opened.
     pub fn lock(&self) -> Result<Lock, Error> {
-        let above = self.found("/run").or_else(|_| self.found("/etc"));
-        let place = above.unwrap_or(self.root.clone()).join(LOCK);
+        let mut above = ["/run", "/etc", "/"].into_iter();
+        let above = above.find_map(|above| self.found(above).ok());
+        let place = above.unwrap_or_default().join(LOCK);
         let mut options = OpenOptions::new();
         options.write(true).create(true).mode(0o600);
         // An image's link must not lead out of it.
         let file = options.custom_flags(NO_FOLLOW).open(&place);
-        let file = file.map_err(|error| Error(text("open", &place, &error)))?;
+        let file = file.map_err(|error| Error::of_system(text("open", &place, &error)))?;
         let taken = file.try_lock();
         // The one that had it may have removed it since it was opened.
         if matches!(taken, Err(TryLockError::WouldBlock))
@@ -164,7 +165,7 @@ impl Tree {
         };
         written().map_err(|error| {
             let _ = fs::remove_file(&new);
-            Error(text("write", &place, &error))
+            Error::of_system(text("write", &place, &error))
         })?;
         Ok(true)
     }
@@ -189,14 +190,15 @@ impl Tree {
             Ok(true)
         };
         let what = "set the owner and mode of";
-        restricted().map_err(|error| Error(text(what, &self.at(path), &error)))
+        restricted().map_err(|error| Error::of_system(text(what, &self.at(path), &error)))
     }
 
     /// Whether it is a link to `file`, which may be gone: by its path, or from where the link is (`../..`).
-    pub fn is_link(&self, path: &str, file: &Path) -> bool {
+    pub fn is_link(&self, path: &str, file: &str) -> bool {
         let target = fs::read_link(self.at(path)).unwrap_or_default();
         let target = target.to_str().unwrap_or_default();
-        !target.is_empty() && file.ends_with(target.trim_start_matches("../"))
+        let target = target.trim_start_matches(['.', '/']);
+        !target.is_empty() && file.ends_with(target)
     }
 
     /// Makes a link, in a directory that may have to be made.
@@ -209,7 +211,7 @@ impl Tree {
             return Ok(());
         }
         let made = make_parents(&place).and_then(|()| symlink(target, &place));
-        made.map_err(|error| Error(text("make the link", &place, &error)))?;
+        made.map_err(|error| Error::of_system(text("make the link", &place, &error)))?;
         step(format_args!("link: {path} -> {target}"));
         Ok(())
     }
@@ -246,7 +248,7 @@ impl Tree {
         };
         let ran = spawn::run(&file, arguments, MAX_SAID);
         let (success, said) =
-            ran.map_err(|error| Error(format!("cannot run `{line}`: {error}")))?;
+            ran.map_err(|error| Error::of_system(format!("cannot run `{line}`: {error}")))?;
         let said = String::from_utf8_lossy(&said).into_owned();
         if success {
             return Ok(said);
@@ -328,7 +330,7 @@ fn line(program: &str, arguments: &[&str]) -> String {
 pub fn own_program() -> Result<Vec<u8>, Error> {
     let read = File::open(OWN_PROGRAM).and_then(|file| read_up_to(&file, MAX_FILE));
     read.map_err(|error| {
-        Error(format!(
+        Error::of_system(format!(
             "cannot read the program that runs, {OWN_PROGRAM}: {error}: is /proc mounted?"
         ))
     })

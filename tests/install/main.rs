@@ -160,17 +160,20 @@ fn passwords_that_nodes_share() {
     assert!(system.read(CONFIG).contains("\n#admin_password =\n"));
 
     let system = System::new();
-    let said = system.refused(&["install", "--password-file", "/no/such/file"], 1);
+    let said = system.refused(&["install", "--password-file", "/no/such/file"], 2);
     assert!(said.contains("/no/such/file"), "{said}");
     let file = system.at("password");
     for bytes in [&b"\xef\xbb\xbfpassword\n"[..], b"pass\xe9\n"] {
         fs::write(&file, bytes).unwrap();
         let said = system.refused(
             &["install", "--password-file", &file.display().to_string()],
-            1,
+            2,
         );
         assert!(said.contains("/password:1: not UTF-8"), "{said}");
     }
+    fs::write(&file, "\n").unwrap();
+    let empty = ["install", "--password-file", &file.display().to_string()];
+    assert!(system.refused(&empty, 2).contains("empty"));
     // It says more than an old agent's configuration.
     fs::write(&file, "new\n").unwrap();
     let hash = bcrypt::hash("old", 4).unwrap();
@@ -496,7 +499,7 @@ fn wrong_usage_is_told() {
         let said = system.refused(arguments, 2);
         assert!(said.contains(words), "{arguments:?}: {said}");
     }
-    let said = system.refused(&["install", "--listen", "nowhere:x"], 1);
+    let said = system.refused(&["install", "--listen", "nowhere:x"], 2);
     assert!(
         said.contains("--listen") && said.contains("nothing was done"),
         "{said}"
@@ -535,10 +538,10 @@ fn files_that_an_image_gets_later_are_good_and_what_contradicts_itself_is_not() 
     ] {
         System::new().install(good);
     }
-    let said = System::new().refused(&["install", "--tls-cert", "/etc/cert"], 1);
+    let said = System::new().refused(&["install", "--tls-cert", "/etc/cert"], 2);
     assert!(said.contains("--tls-cert: needs tls_key"), "{said}");
     let both = ["install", "-s", "x", "--secret-file", "/etc/secret"];
-    let said = System::new().refused(&both, 1);
+    let said = System::new().refused(&both, 2);
     assert!(
         said.contains("exclude each other") && !said.contains(" x "),
         "{said}"

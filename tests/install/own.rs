@@ -382,6 +382,19 @@ fn a_systemd_that_would_not_run_it_is_refused() {
     );
 }
 
+#[test]
+fn wrong_settings_have_a_status_of_their_own() {
+    let Some(machine) = Machine::new() else {
+        return;
+    };
+    let missing = ["install", "--secret-file", "/etc/no-such-file"];
+    for arguments in [&missing[..], &["install", "-m", "ftp://x"]] {
+        let outcome = machine.run(arguments);
+        assert_eq!(outcome.code, Some(2), "{}", outcome.err());
+        assert!(!machine.has(CONFIG), "{}", outcome.err());
+    }
+}
+
 /// As where an image is built by commands inside of it.
 #[test]
 fn a_systemd_that_does_not_run_gets_its_files_alone() {

@@ -116,13 +116,13 @@ fn a_node_whose_docker_is_on_tcp_stays_without_the_proxy() {
 fn an_old_configuration_that_cannot_be_read_stops_everything() {
     let system = System::new();
     system.write("etc/dm-agent.ini", "[main]\nmaster = h:1\nnonsense\n");
-    let said = system.refused(&["install"], 1);
+    let said = system.refused(&["install"], 2);
     assert!(
         said.contains("/etc/dm-agent.ini:3: ") && said.contains("nothing was done"),
         "{said}"
     );
     system.write("etc/dm-agent.ini", "[main]\nmaster = h:x\n");
-    let said = system.refused(&["install"], 1);
+    let said = system.refused(&["install"], 2);
     assert!(
         said.contains("/etc/dm-agent.ini:2: master: ") && said.contains("h:x"),
         "{said}"
@@ -169,7 +169,7 @@ fn what_its_service_was_told_and_cannot_be_understood_stops_everything() {
     ] {
         let system = System::new();
         system.old_agent("node-agent", words);
-        let said = system.refused(&["install"], 1);
+        let said = system.refused(&["install"], 2);
         assert!(
             said.contains("/etc/systemd/system/node-agent.service:2: ") && said.contains(problem),
             "{words}: {said}"

@@ -30,7 +30,7 @@ fn an_upgrade_replaces_the_program_and_the_unit_and_keeps_the_configuration() {
     // A configuration that would not start stops the upgrade before it has begun.
     system.write(PROGRAM, "the last version");
     system.write(CONFIG, "[main]\ntimeout = never\n");
-    let said = system.refused(&["install"], 1);
+    let said = system.refused(&["install"], 2);
     assert!(
         said.contains("/etc/haven-agent.ini:2: timeout: `never`")
             && said.contains("nothing was done"),
@@ -38,7 +38,7 @@ fn an_upgrade_replaces_the_program_and_the_unit_and_keeps_the_configuration() {
     );
     // So does a key that no daemon would start with.
     system.write(CONFIG, "[main]\ncolor = red\n");
-    let said = system.refused(&["install"], 1);
+    let said = system.refused(&["install"], 2);
     assert!(
         said.contains("/etc/haven-agent.ini:2: unknown key"),
         "{said}"
