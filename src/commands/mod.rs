@@ -50,10 +50,11 @@ impl Failure {
                 error: Interfaces(_) | Random | Rustls(_),
                 ..
             } => ExitCode::FAILURE,
-            Failure::Config(_) | Failure::Tls { .. } => ExitCode::from(WRONG_SETTINGS),
-            Failure::Password(_) | Failure::Proxy(_) | Failure::Service(_) | Failure::Io(..) => {
-                ExitCode::FAILURE
+            Failure::Service(error) if !error.is_of_settings() => ExitCode::FAILURE,
+            Failure::Config(_) | Failure::Tls { .. } | Failure::Service(_) => {
+                ExitCode::from(WRONG_SETTINGS)
             }
+            Failure::Password(_) | Failure::Proxy(_) | Failure::Io(..) => ExitCode::FAILURE,
         }
     }
 }

@@ -84,6 +84,12 @@ impl Draft {
         self.raw.get(id).map(|setting| setting.value.as_str())
     }
 
+    /// The files that are named, each with the key that names it.
+    pub fn files(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let options = OPTIONS.iter().filter(|option| option.kind == Kind::File);
+        options.filter_map(|option| Some((option.key, self.get(option.id)?)))
+    }
+
     /// What the settings come to. Unless `files` are there to be read, what is in them is taken for good.
     ///
     /// # Errors

@@ -3,6 +3,8 @@
 use super::tree::Tree;
 use super::{Error, MARK, failed, step};
 use crate::sys::process;
+use std::fs::Metadata;
+use std::os::unix::fs::MetadataExt;
 
 /// The group whose members may use Docker's socket.
 pub const DOCKER: &str = "docker";
@@ -89,15 +91,29 @@ pub fn owner(group: &str) -> String {
     }
 }
 
-/// Removes the users that [`Account::make`] has made, known by their comment.
+/// Whether the line of [`USERS`] is one of a user that [`Account::make`] has made, known by its comment.
+fn is_made(line: &&str) -> bool {
+    line.split(':').nth(USER_COMMENT) == Some(MARK)
+}
+
+/// Whether a file is such a user's, or its group's.
+///
+/// # Errors
+/// The table of users cannot be read.
+pub fn is_made_s(tree: &Tree, file: &Metadata) -> Result<bool, Error> {
+    let is =
+        |line: &str, place, number: u32| line.split(':').nth(place) == Some(&number.to_string());
+    let users = tree.read_text(USERS)?;
+    let mut made = users.lines().filter(is_made);
+    Ok(made.any(|line| is(line, USER_NUMBER, file.uid()) || is(line, USER_GROUP, file.gid())))
+}
+
+/// Removes the users that [`Account::make`] has made.
 ///
 /// # Errors
 /// One cannot be removed.
 pub fn remove_made(tree: &Tree) -> Result<(), Error> {
-    for line in tree.read_text(USERS)?.lines() {
-        if line.split(':').nth(USER_COMMENT) != Some(MARK) {
-            continue;
-        }
+    for line in tree.read_text(USERS)?.lines().filter(is_made) {
         let user = line.split(':').next().unwrap_or_default();
         if !tree.is_own() {
             step(format_args!(

@@ -137,5 +137,5 @@ impl Plan {
 
 /// Settings that are wrong, where, and that they stopped everything.
 pub fn refused(error: ConfigError) -> Error {
-    Error(format!("{error}: repair that first; nothing was done"))
+    Error::of_settings(format!("{error}: repair that first; nothing was done"))
 }

@@ -17,7 +17,7 @@ const RUNIT_SERVICES: [&str; 3] = ["/var/service", "/etc/service", "/service"];
 /// A command failed.
 pub fn enable(tree: &Tree, service: &Service, start: bool, changed: Changed) -> Result<(), Error> {
     let init = service.starter.init;
-    if !tree.is_own() {
+    if !service.starter.can_act(tree) {
         return enable_in_image(tree, init);
     }
     let anew = changed.any || runs_an_old_program();
@@ -37,8 +37,8 @@ pub fn enable(tree: &Tree, service: &Service, start: bool, changed: Changed) -> 
                 }
             }
             if start {
-                systemctl(&[act, UNIT_NAME]).map_err(|Error(why)| {
-                    Error(format!("{why}; see: journalctl -u {NAME} -n 20"))
+                systemctl(&[act, UNIT_NAME]).map_err(|error| {
+                    Error::of_system(format!("{error}; see: journalctl -u {NAME} -n 20"))
                 })?;
             }
         }
@@ -138,11 +138,18 @@ pub fn disable(tree: &Tree, starter: &Starter) {
     }
 }
 
-/// A unit goes on when its file is gone, and systemd knows it by its name alone.
+/// A unit goes on when its file is gone, and systemd knows it by its name alone, which a package's may have as well.
 fn disable_unit(tree: &Tree, file: &str, name: &str) {
     if tree.is_marked(file) {
         tree.attempt("systemctl", &["disable", "--now", name]);
-    } else if !tree.has(file) && tree.run("systemctl", &["is-active", name]).is_ok() {
+        return;
+    }
+    let ask = |arguments: &[&str]| tree.run("systemctl", arguments);
+    let is_ours = |from: String| ["", file].contains(&from.trim());
+    if !tree.has(file)
+        && ask(&["is-active", name]).is_ok()
+        && ask(&["show", "-p", "FragmentPath", "--value", name]).is_ok_and(is_ours)
+    {
         tree.attempt("systemctl", &["stop", name]);
     }
 }
@@ -154,7 +161,7 @@ fn disable_unit(tree: &Tree, file: &str, name: &str) {
 pub fn close_socket(tree: &Tree) -> Result<bool, Error> {
     let kept = tree.is_marked(SOCKET);
     if kept {
-        if tree.is_own() {
+        if Starter::of(Init::Systemd).can_act(tree) {
             disable_unit(tree, SOCKET, SOCKET_NAME);
         }
         init::remove(tree, SOCKET)?;
@@ -167,7 +174,7 @@ pub fn close_socket(tree: &Tree) -> Result<bool, Error> {
 /// # Errors
 /// It cannot.
 pub fn forget(tree: &Tree) -> Result<(), Error> {
-    if tree.is_own() && Starter::of(Init::Systemd).is_here(tree) {
+    if Starter::of(Init::Systemd).can_act(tree) {
         tree.act("systemctl", &["daemon-reload"])?;
     }
     Ok(())

@@ -2,7 +2,7 @@
 
 use super::account::{self, Account, DOCKER};
 use super::tree::Tree;
-use super::{CONFIG, Error, NAME, failed, step};
+use super::{CONFIG, Error, failed, step};
 use crate::config::{Init, in_name};
 use std::net::SocketAddr;
 
@@ -132,6 +132,11 @@ impl Starter {
         self.signs.iter().any(|sign| tree.has(sign))
     }
 
+    /// Whether its commands can be run: systemd's not in an image that is made by commands inside of it.
+    pub fn can_act(&self, tree: &Tree) -> bool {
+        tree.is_own() && (self.init != Init::Systemd || self.is_here(tree))
+    }
+
     /// Whether `install` has made a service of the agent for it.
     pub fn has_service(&self, tree: &Tree) -> bool {
         let service = self.files.first();
@@ -233,12 +238,19 @@ impl Service {
             ));
         }
         let mut files = self.files(tree);
-        match files.find(|(path, ..)| makes_room != Some(path) && tree.is_foreign(path)) {
-            Some((path, ..)) => failed(format!(
-                "{path} is there, and not install's; nothing was done: remove it, or unmask it (systemctl unmask {NAME})"
-            )),
-            None => Ok(()),
-        }
+        let Some((path, ..)) =
+            files.find(|(path, ..)| makes_room != Some(path) && tree.is_foreign(path))
+        else {
+            return Ok(());
+        };
+        let name = path.rsplit('/').next().unwrap_or_default();
+        let (how, name) = match tree.is_own() && tree.is_link(path, "/dev/null") {
+            true => ("systemctl unmask ", name),
+            false => ("remove it", ""),
+        };
+        failed(format!(
+            "{path} is there, and not install's; nothing was done: {how}{name}"
+        ))
     }
 
     /// Writes the files; says what of them was not there or another.
@@ -356,8 +368,12 @@ pub fn remove(tree: &Tree, file: &str) -> Result<(), Error> {
         step(format_args!("left: {file}, which install did not write"));
         return Ok(());
     }
+    let linked = file.strip_suffix("/run").unwrap_or(file);
     for (link, _) in LINKS.iter().filter(|(_, linked)| *linked == file) {
-        tree.remove(link)?;
+        // A package's is enabled by a link of the same name.
+        if tree.is_link(link, linked) {
+            tree.remove(link)?;
+        }
     }
     if file == SCRIPT && tree.has(file) {
         tree.remove(OPENRC_LOG)?;

@@ -109,6 +109,12 @@ fn check(
     old: &[Agent],
     plan: &Plan,
 ) -> Result<(), Error> {
+    if wanted.start && tree.is_own() && !service.starter.can_act(tree) {
+        return failed(
+            "systemd does not run here (no /run/systemd/system); nothing was done: --no-start writes the files alone"
+                .to_owned(),
+        );
+    }
     let Some(agent) = old.iter().find(|agent| agent.is_in_the_way()) else {
         return service.check(tree, None);
     };

@@ -39,20 +39,40 @@ const NAME: &str = "haven-agent";
 /// made: nothing else is replaced or removed.
 const MARK: &str = "haven-agent install";
 
-/// What was tried, where, why it failed, and what to do about it, in one line.
+/// What was tried, where, why it failed, and what to do about it, in one line; and whether it [is of the
+/// settings](Error::is_of_settings). In a box: each step may hand it on, and seldom does.
 #[derive(Debug)]
-pub struct Error(String);
+pub struct Error(Box<(String, bool)>);
+
+impl Error {
+    /// Of the system.
+    #[inline(never)]
+    fn of_system(text: String) -> Error {
+        Error(Box::new((text, false)))
+    }
+
+    /// Of the settings, or a file that they name.
+    #[inline(never)]
+    fn of_settings(text: String) -> Error {
+        Error(Box::new((text, true)))
+    }
+
+    /// Whether the settings, or a file that they name, are wrong.
+    pub fn is_of_settings(&self) -> bool {
+        self.0.1
+    }
+}
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.0.0)
     }
 }
 
 impl std::error::Error for Error {}
 
 fn failed<T>(text: String) -> Result<T, Error> {
-    Err(Error(text))
+    Err(Error::of_system(text))
 }
 
 /// Tells a step that was done. Nobody who reads is no reason to stop half way.

@@ -41,15 +41,16 @@ pub fn random() -> Result<String, Error> {
 /// It cannot be read, or an editor has put into it what nobody would type.
 pub fn of_file(path: &Path) -> Result<String, Error> {
     let read = File::open(path).and_then(|file| read_up_to(&file, MAX_FILE));
-    let bytes = read.map_err(|error| Error(format!("cannot read {}: {error}", path.display())))?;
+    let bytes = read
+        .map_err(|error| Error::of_settings(format!("cannot read {}: {error}", path.display())))?;
     match str::from_utf8(&bytes) {
         Ok(text) if !text.starts_with('\u{feff}') => {
             Ok(text.lines().next().unwrap_or_default().to_owned())
         }
-        _ => failed(format!(
+        _ => Err(Error::of_settings(format!(
             "{}:1: not UTF-8 without a byte order mark: save it as that",
             path.display()
-        )),
+        ))),
     }
 }
 
@@ -58,7 +59,7 @@ pub fn of_file(path: &Path) -> Result<String, Error> {
 /// # Errors
 /// It is no password.
 pub fn hash(password: &str) -> Result<String, Error> {
-    auth::hash_password(password.as_bytes()).map_err(|error| Error(error.to_string()))
+    auth::hash_password(password.as_bytes()).map_err(|error| Error::of_settings(error.to_string()))
 }
 
 /// Tells it, before it is the one that holds: what nobody has read would be lost.
@@ -72,7 +73,7 @@ pub fn show(password: &str) -> Result<(), Error> {
          (several nodes share one by --password-file)"
     ))
     .map_err(|error| {
-        Error(format!(
+        Error::of_system(format!(
             "cannot tell admin's new password, so it was not set: {error}: give one by --password-file, or set \
              admin_password later (haven-agent hash-password)"
         ))

@@ -19,7 +19,7 @@ pub struct Agent {
     name: &'static str,
     /// Its unit's file.
     unit: String,
-    /// Its script, as far as that is known.
+    /// Its script.
     script: String,
     /// What its command line says, until it is carried over.
     settings: Flags,
@@ -65,10 +65,14 @@ impl Agent {
         } else {
             tree.remove(&self.unit)?;
         }
-        match self.script.starts_with(PROGRAMS) {
-            true => tree.remove(&self.script),
-            false => Ok(()),
+        let name = self.script.strip_prefix(PROGRAMS);
+        if name.is_some_and(|name| !name.contains('/')) {
+            return tree.remove(&self.script);
         }
+        if tree.has(&self.script) {
+            step(format_args!("left: {}", self.script));
+        }
+        Ok(())
     }
 }
 
@@ -106,7 +110,7 @@ pub fn find(tree: &Tree) -> Result<Vec<Agent>, Error> {
     Ok(agents)
 }
 
-/// The script of the agent called `name` in a unit's line, as far as it is known, and what is behind it.
+/// The script of the agent called `name` in a unit's line, and what is behind it.
 fn script<'a>(line: &'a str, name: &str) -> Option<(String, &'a str)> {
     let (key, command) = line.split_once('=')?;
     if key.trim() != "ExecStart" {
@@ -118,9 +122,12 @@ fn script<'a>(line: &'a str, name: &str) -> Option<(String, &'a str)> {
         format!("/{name}.py"),
     ];
     known.into_iter().find_map(|script| {
-        let (_, behind) = command.split_once(script.as_str())?;
+        let (before, behind) = command.split_once(script.as_str())?;
         let is_whole = script != PROGRAM && !behind.starts_with(in_name);
-        is_whole.then_some((script, behind))
+        // The word that ends with it, but for what systemd may have before that (`-`).
+        let before = before.rsplit([' ', '"', '\'']).next()?;
+        let before = before.trim_start_matches(|character| character != '/');
+        is_whole.then(|| (format!("{before}{script}"), behind))
     })
 }
 
@@ -137,12 +144,12 @@ fn settings(at: &str, behind: &str) -> Result<Flags, Error> {
     let behind = behind.trim_start_matches(['"', '\'']);
     let words = behind.split(' ').filter(|word| !word.is_empty());
     let Some(words) = words.map(plain).collect() else {
-        return failed(format!(
+        return Err(Error::of_settings(format!(
             "{at}: a quote, \\, $ or % inside an option: move it into a configuration; nothing was done"
-        ));
+        )));
     };
     let said = config::old_words(at, words);
-    said.map_err(|error| Error(format!("{at}: {}", refused(error))))
+    said.map_err(|error| Error::of_settings(format!("{at}: {}", refused(error))))
 }
 
 /// Adds what they are told and what their configurations say to `draft`.
@@ -220,7 +227,12 @@ mod tests {
             (
                 "ExecStart=\"/opt/haven-agent.py\" \"-m\" h:1",
                 "haven-agent",
-                ("/haven-agent.py", "\" \"-m\" h:1"),
+                ("/opt/haven-agent.py", "\" \"-m\" h:1"),
+            ),
+            (
+                "ExecStart=-/opt/usr/local/bin/node-agent",
+                "node-agent",
+                ("/opt/usr/local/bin/node-agent", ""),
             ),
         ] {
             let (script, behind) = script(line, name).unwrap();

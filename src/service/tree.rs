@@ -2,7 +2,7 @@
 
 use super::{Error, MARK, failed, step};
 use crate::links;
-use crate::sys::fs::read_up_to;
+use crate::sys::fs::{NO_FOLLOW, read_up_to};
 use crate::sys::{process, spawn};
 use std::fs::{self, File, Metadata, OpenOptions, TryLockError};
 use std::io::{self, Write};
@@ -20,10 +20,25 @@ const MAX_SAID: usize = 16 * 1024;
 const COMMANDS: &str = "/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin";
 /// How much of a file is searched for [`MARK`].
 const BEGINNING: usize = 512;
+/// The file by which installations keep each other out, in `/run`, or in `/etc` of an image without that.
+const LOCK: &str = "haven-agent.lock";
 
 /// The root directory of a system: `/` is this one, and commands are run; any other is an image's.
 pub struct Tree {
     root: PathBuf,
+}
+
+/// What [`Tree::lock`] holds.
+pub struct Lock {
+    place: PathBuf,
+    _file: File,
+}
+
+impl Drop for Lock {
+    /// Nothing is left in an image. Before it is unlocked, for then it may be another's.
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.place);
+    }
 }
 
 impl Tree {
@@ -32,22 +47,32 @@ impl Tree {
         Tree { root }
     }
 
-    /// Keeps other installations out of the system for as long as the answer lives, without a file: by its root
-    /// directory (flock(2)).
+    /// Keeps other installations out of the system for as long as the answer lives, by a file that root alone can
+    /// open (flock(2)): what others can open, as a directory, they could lock for ever.
     ///
     /// # Errors
-    /// One is at work.
-    pub fn lock(&self) -> Result<File, Error> {
-        let root = File::open(&self.root);
-        let root = root.map_err(|error| Error(text("read", &self.root, &error)))?;
-        match root.try_lock() {
-            Err(TryLockError::WouldBlock) => failed(format!(
+    /// One is at work; the file cannot be opened.
+    pub fn lock(&self) -> Result<Lock, Error> {
+        let mut above = ["/run", "/etc", "/"].into_iter();
+        let above = above.find_map(|above| self.found(above).ok());
+        let place = above.unwrap_or_default().join(LOCK);
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).mode(0o600);
+        // An image's link must not lead out of it.
+        let file = options.custom_flags(NO_FOLLOW).open(&place);
+        let file = file.map_err(|error| Error::of_system(text("open", &place, &error)))?;
+        let taken = file.try_lock();
+        // The one that had it may have removed it since it was opened.
+        if matches!(taken, Err(TryLockError::WouldBlock))
+            || file.metadata().is_ok_and(|meta| meta.nlink() == 0)
+        {
+            return failed(format!(
                 "another install or uninstall is at work in {}: wait for its end",
                 self.root.display()
-            )),
-            // A file system that locks no directory, as NFS, is no reason not to install.
-            _ => Ok(root),
+            ));
         }
+        // A file system that knows no locks is no reason not to install.
+        Ok(Lock { place, _file: file })
     }
 
     /// Whether this is the system that runs.
@@ -140,7 +165,7 @@ impl Tree {
         };
         written().map_err(|error| {
             let _ = fs::remove_file(&new);
-            Error(text("write", &place, &error))
+            Error::of_system(text("write", &place, &error))
         })?;
         Ok(true)
     }
@@ -165,7 +190,15 @@ impl Tree {
             Ok(true)
         };
         let what = "set the owner and mode of";
-        restricted().map_err(|error| Error(text(what, &self.at(path), &error)))
+        restricted().map_err(|error| Error::of_system(text(what, &self.at(path), &error)))
+    }
+
+    /// Whether it is a link to `file`, which may be gone: by its path, or from where the link is (`../..`).
+    pub fn is_link(&self, path: &str, file: &str) -> bool {
+        let target = fs::read_link(self.at(path)).unwrap_or_default();
+        let target = target.to_str().unwrap_or_default();
+        let target = target.trim_start_matches(['.', '/']);
+        !target.is_empty() && file.ends_with(target)
     }
 
     /// Makes a link, in a directory that may have to be made.
@@ -178,7 +211,7 @@ impl Tree {
             return Ok(());
         }
         let made = make_parents(&place).and_then(|()| symlink(target, &place));
-        made.map_err(|error| Error(text("make the link", &place, &error)))?;
+        made.map_err(|error| Error::of_system(text("make the link", &place, &error)))?;
         step(format_args!("link: {path} -> {target}"));
         Ok(())
     }
@@ -215,7 +248,7 @@ impl Tree {
         };
         let ran = spawn::run(&file, arguments, MAX_SAID);
         let (success, said) =
-            ran.map_err(|error| Error(format!("cannot run `{line}`: {error}")))?;
+            ran.map_err(|error| Error::of_system(format!("cannot run `{line}`: {error}")))?;
         let said = String::from_utf8_lossy(&said).into_owned();
         if success {
             return Ok(said);
@@ -297,7 +330,7 @@ fn line(program: &str, arguments: &[&str]) -> String {
 pub fn own_program() -> Result<Vec<u8>, Error> {
     let read = File::open(OWN_PROGRAM).and_then(|file| read_up_to(&file, MAX_FILE));
     read.map_err(|error| {
-        Error(format!(
+        Error::of_system(format!(
             "cannot read the program that runs, {OWN_PROGRAM}: {error}: is /proc mounted?"
         ))
     })
@@ -329,4 +362,35 @@ fn text(what: &str, place: &Path, error: &io::Error) -> String {
         _ => "",
     };
     format!("cannot {what} {}: {error}{remedy}", place.display())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+    use std::time::Duration;
+
+    #[test]
+    fn one_at_a_time_has_the_lock_though_its_file_comes_and_goes() {
+        let root = std::env::temp_dir().join(format!("haven-lock-{}", std::process::id()));
+        fs::create_dir_all(&root).unwrap();
+        let (inside, held) = (AtomicBool::new(false), AtomicU32::new(0));
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    let tree = Tree::new(root.clone());
+                    for _ in 0..2000 {
+                        let Ok(_alone) = tree.lock() else { continue };
+                        assert!(!inside.swap(true, Ordering::SeqCst), "two at once");
+                        held.fetch_add(1, Ordering::SeqCst);
+                        std::thread::sleep(Duration::from_micros(50));
+                        inside.store(false, Ordering::SeqCst);
+                    }
+                });
+            }
+        });
+        assert!(held.into_inner() > 0);
+        // Nothing is left, and this fails where something is.
+        fs::remove_dir(&root).unwrap();
+    }
 }

@@ -4,7 +4,10 @@
 use super::init::{self, STARTERS};
 use super::tree::Tree;
 use super::{CONFIG, Error, PROGRAM, account, enable, step};
-use crate::config::{Init, Uninstall};
+use crate::config::{Draft, Init, Uninstall};
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
 /// Removes the service, its configuration, its user and the program.
 ///
@@ -15,6 +18,9 @@ pub fn uninstall(wanted: &Uninstall) -> Result<(), Error> {
     let _alone = tree.lock()?;
     for starter in &STARTERS {
         enable::disable(&tree, starter);
+    }
+    if tree.is_own() {
+        close_files(&tree)?;
     }
     if wanted.keep_config {
         keep_config(&tree, "")?;
@@ -44,6 +50,24 @@ pub fn uninstall(wanted: &Uninstall) -> Result<(), Error> {
         starter.remove(&tree)?;
     }
     enable::forget(&tree)
+}
+
+/// Leaves the files that the configuration names to root alone, where they are the user's or its group's that goes: the
+/// next one to be made would get its number.
+fn close_files(tree: &Tree) -> Result<(), Error> {
+    let mut draft = Draft::default();
+    // What of it is wrong names no file.
+    let _ = draft.add_ini(CONFIG, &tree.read(CONFIG)?.unwrap_or_default(), true);
+    for (key, path) in draft.files() {
+        if let Ok(meta) = fs::metadata(Path::new("/").join(path))
+            && account::is_made_s(tree, &meta)?
+        {
+            // What everyone may read, as a certificate, other programs may need.
+            tree.restrict(path, meta.mode() & 0o707, 0)?;
+            step(format_args!("left: {path}, named by {key}"));
+        }
+    }
+    Ok(())
 }
 
 /// Leaves the configuration to root alone: the next group to be made would get the number of the one that could read it.

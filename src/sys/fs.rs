@@ -11,6 +11,9 @@ use std::path::Path;
 
 use super::cvt;
 
+/// `open(2)`: a link in the place of the file itself is an error.
+pub const NO_FOLLOW: i32 = libc::O_NOFOLLOW;
+
 /// The bytes of `file` from where it stands, up to `bound` of them.
 ///
 /// # Errors

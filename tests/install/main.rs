@@ -160,17 +160,20 @@ fn passwords_that_nodes_share() {
     assert!(system.read(CONFIG).contains("\n#admin_password =\n"));
 
     let system = System::new();
-    let said = system.refused(&["install", "--password-file", "/no/such/file"], 1);
+    let said = system.refused(&["install", "--password-file", "/no/such/file"], 2);
     assert!(said.contains("/no/such/file"), "{said}");
     let file = system.at("password");
     for bytes in [&b"\xef\xbb\xbfpassword\n"[..], b"pass\xe9\n"] {
         fs::write(&file, bytes).unwrap();
         let said = system.refused(
             &["install", "--password-file", &file.display().to_string()],
-            1,
+            2,
         );
         assert!(said.contains("/password:1: not UTF-8"), "{said}");
     }
+    fs::write(&file, "\n").unwrap();
+    let empty = ["install", "--password-file", &file.display().to_string()];
+    assert!(system.refused(&empty, 2).contains("empty"));
     // It says more than an old agent's configuration.
     fs::write(&file, "new\n").unwrap();
     let hash = bcrypt::hash("old", 4).unwrap();
@@ -241,6 +244,40 @@ fn what_install_did_not_write_is_left() {
     symlink(Path::new("/").join(UNIT), system.at(WANTED)).unwrap();
     system.uninstall(&[]);
     assert!(system.has(UNIT) && system.has(WANTED));
+}
+
+#[test]
+fn links_to_what_is_not_install_s_are_left() {
+    let packaged = "/usr/lib/systemd/system/haven-agent.service";
+    for (link, target, is_ours) in [
+        (WANTED, packaged, false),
+        (
+            WANTED,
+            "../../../../usr/lib/systemd/system/haven-agent.service",
+            false,
+        ),
+        (WANTED, "/etc/systemd/system/haven-agent.service", true),
+        (WANTED, "../haven-agent.service", true),
+        (SOCKETS, "/lib/systemd/system/haven-agent.socket", false),
+        (
+            "etc/runlevels/default/haven-agent",
+            "/etc/init.d/haven-agent",
+            true,
+        ),
+        ("etc/rc.d/S99haven-agent", "../init.d/haven-agent", true),
+        ("etc/service/haven-agent", "/etc/sv/haven-agent", true),
+        (
+            "etc/service/haven-agent",
+            "/usr/share/sv/haven-agent",
+            false,
+        ),
+    ] {
+        let system = System::new();
+        fs::create_dir_all(system.at(link).parent().unwrap()).unwrap();
+        symlink(target, system.at(link)).unwrap();
+        system.uninstall(&[]);
+        assert_eq!(system.has(link), !is_ours, "{link} -> {target}");
+    }
 }
 
 #[test]
@@ -462,7 +499,7 @@ fn wrong_usage_is_told() {
         let said = system.refused(arguments, 2);
         assert!(said.contains(words), "{arguments:?}: {said}");
     }
-    let said = system.refused(&["install", "--listen", "nowhere:x"], 1);
+    let said = system.refused(&["install", "--listen", "nowhere:x"], 2);
     assert!(
         said.contains("--listen") && said.contains("nothing was done"),
         "{said}"
@@ -501,10 +538,10 @@ fn files_that_an_image_gets_later_are_good_and_what_contradicts_itself_is_not() 
     ] {
         System::new().install(good);
     }
-    let said = System::new().refused(&["install", "--tls-cert", "/etc/cert"], 1);
+    let said = System::new().refused(&["install", "--tls-cert", "/etc/cert"], 2);
     assert!(said.contains("--tls-cert: needs tls_key"), "{said}");
     let both = ["install", "-s", "x", "--secret-file", "/etc/secret"];
-    let said = System::new().refused(&both, 1);
+    let said = System::new().refused(&both, 2);
     assert!(
         said.contains("exclude each other") && !said.contains(" x "),
         "{said}"

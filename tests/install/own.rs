@@ -2,12 +2,12 @@
 //! (unshare(1)), and with them commands that write down how they were called.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 
 use super::support::agent::binary;
 use super::support::process::{Outcome, Running, clean, run};
 use super::support::{TempDir, eventually, skipped};
-use super::{CONFIG, SCRIPT, SOCKET, UNIT, is_root};
+use super::{CONFIG, SCRIPT, SOCKET, SOCKETS, UNIT, WANTED, is_root};
 
 /// What each directory of the machine's own is called below the temporary one.
 const DIRECTORIES: [&str; 3] = ["etc", "usr/local", "run"];
@@ -91,20 +91,10 @@ impl Machine {
     fn run(&self, arguments: &[&str]) -> Outcome {
         fs::write(self.0.join(CALLS), "").unwrap();
         let agent = binary().display().to_string();
-        self.run_alone(&[&[agent.as_str()], arguments].concat())
-    }
-
-    /// Runs what runs the agent. The root directory, by which two are kept apart, is every test's.
-    fn run_alone(&self, words: &[&str]) -> Outcome {
-        let mut outcome = run(&mut self.inside(words), b"");
-        eventually(|| {
-            let alone = !outcome.err().contains("at work");
-            if !alone {
-                outcome = run(&mut self.inside(words), b"");
-            }
-            alone
-        });
-        outcome
+        run(
+            &mut self.inside(&[&[agent.as_str()], arguments].concat()),
+            b"",
+        )
     }
 
     /// Runs it, and gives what it has called that changes something.
@@ -272,11 +262,68 @@ fn half_a_service_is_stopped_and_another_s_is_not() {
 
     machine.write(UNIT, "[Service]\nExecStart=/somebody/elses\n");
     let calls = machine.calls(&["uninstall"]);
+    let names_it = |call: &String| call.contains("haven-agent.service");
+    assert!(!calls.iter().any(names_it), "{calls:?}");
+
+    // As a package has it, whose unit is elsewhere.
+    fs::remove_file(machine.0.join(UNIT)).unwrap();
+    machine.command(
+        "systemctl",
+        "[ $1 != show ] || echo /usr/lib/systemd/system/haven-agent.service",
+    );
+    let calls = machine.calls(&["uninstall"]);
+    let stops = |call: &String| names_it(call) && !call.contains(" show ");
+    assert!(!calls.iter().any(stops), "{calls:?}");
+}
+
+/// The number of a group that is gone is the next one's.
+#[test]
+fn files_that_the_user_s_group_could_read_are_root_s_alone_again() {
+    let Some(machine) = Machine::new() else {
+        return;
+    };
+    let files = ["secret", "key", "users", "nobody-s", "other"];
+    for name in files {
+        machine.write(&format!("etc/{name}"), "");
+    }
+    machine.run(&["install", "--no-start"]).ok();
+    // What the program does not understand is no reason to leave the rest.
+    let text = "[main]\nsecret_file = /etc/secret\ntls_key = /etc/key\nusers = /etc/users\nca = /etc/missing\n\
+                policies = /etc/other\ncolor = red\n";
+    machine.write(CONFIG, text);
+    let give = |name: &str, mode: u32, user: u32, group: u32| {
+        let path = machine.0.join("etc").join(name);
+        chown(&path, Some(user), Some(group)).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+    };
+    give("secret", 0o640, 0, 7);
+    give("key", 0o400, 7, 0);
+    give("users", 0o644, 0, 7);
+    give("nobody-s", 0o640, 0, 7);
+    give("other", 0o640, 0, 33);
+    let out = machine.run(&["uninstall"]).ok();
+    let is = |name: &str| {
+        let meta = fs::metadata(machine.0.join("etc").join(name)).unwrap();
+        (meta.mode() & 0o7777, meta.uid(), meta.gid())
+    };
+    let expected = [
+        (0o600, 0, 0),
+        (0o400, 0, 0),
+        (0o604, 0, 0),
+        (0o640, 0, 7),
+        (0o640, 0, 33),
+    ];
+    assert_eq!(files.map(is), expected);
+    for line in [
+        "left: /etc/secret, named by secret_file",
+        "left: /etc/key, named by tls_key",
+        "left: /etc/users, named by users",
+    ] {
+        assert!(out.lines().any(|told| told == line), "{out}");
+    }
     assert!(
-        !calls
-            .iter()
-            .any(|call| call.contains("haven-agent.service")),
-        "{calls:?}"
+        !out.contains("/etc/other") && !out.contains("missing"),
+        "{out}"
     );
 }
 
@@ -336,6 +383,68 @@ fn a_systemd_that_would_not_run_it_is_refused() {
 }
 
 #[test]
+fn wrong_settings_have_a_status_of_their_own() {
+    let Some(machine) = Machine::new() else {
+        return;
+    };
+    let missing = ["install", "--secret-file", "/etc/no-such-file"];
+    for arguments in [&missing[..], &["install", "-m", "ftp://x"]] {
+        let outcome = machine.run(arguments);
+        assert_eq!(outcome.code, Some(2), "{}", outcome.err());
+        assert!(!machine.has(CONFIG), "{}", outcome.err());
+    }
+}
+
+/// As where an image is built by commands inside of it.
+#[test]
+fn a_systemd_that_does_not_run_gets_its_files_alone() {
+    let Some(machine) = Machine::new() else {
+        return;
+    };
+    fs::remove_dir_all(machine.0.join("run/systemd")).unwrap();
+    let outcome = machine.run(&["install", "--init", "systemd"]);
+    assert_eq!(outcome.code, Some(1));
+    assert!(
+        outcome.err().contains("/run/systemd/system") && outcome.err().contains("--no-start"),
+        "{}",
+        outcome.err()
+    );
+    assert!(!machine.has(CONFIG) && !machine.has(UNIT));
+
+    let none: [String; 0] = [];
+    let install = ["install", "--no-start", "--init", "systemd"];
+    let calls = machine.calls(&[&install[..], &["--socket"]].concat());
+    assert!(calls.iter().all(|call| call.starts_with("useradd ")));
+    assert!(machine.has(SOCKET) && machine.has(WANTED) && machine.has(SOCKETS));
+    assert_eq!(
+        machine.calls(&[&install[..], &["--no-socket"]].concat()),
+        none
+    );
+    assert!(!machine.has(SOCKET) && !machine.has(SOCKETS));
+    assert_eq!(machine.calls(&["uninstall"]), ["userdel haven-agent"]);
+    for gone in [UNIT, WANTED, CONFIG] {
+        assert!(!machine.has(gone), "{gone}");
+    }
+}
+
+#[test]
+fn a_masked_unit_is_refused() {
+    let Some(machine) = Machine::new() else {
+        return;
+    };
+    fs::create_dir_all(machine.0.join("etc/systemd/system")).unwrap();
+    for name in ["haven-agent.service", "haven-agent.socket"] {
+        let unit = machine.0.join("etc/systemd/system").join(name);
+        symlink("/dev/null", &unit).unwrap();
+        let outcome = machine.run(&["install", "--socket"]);
+        assert_eq!(outcome.code, Some(1));
+        let unmask = format!("nothing was done: systemctl unmask {name}\n");
+        assert!(outcome.err().ends_with(&unmask), "{}", outcome.err());
+        fs::remove_file(&unit).unwrap();
+    }
+}
+
+#[test]
 fn an_init_that_is_not_here_is_refused() {
     let Some(machine) = Machine::new() else {
         return;
@@ -363,7 +472,7 @@ fn without_proc_it_says_so() {
         "mount -t tmpfs none /proc && exec \"$0\" install",
         &agent,
     ];
-    let outcome = machine.run_alone(&words);
+    let outcome = run(&mut machine.inside(&words), b"");
     assert!(
         outcome.err().contains("is /proc mounted?"),
         "{}",

@@ -75,6 +75,29 @@ fn the_python_agent_is_taken_over() {
 }
 
 #[test]
+fn a_program_that_it_did_not_put_there_itself_is_left_and_told() {
+    for (path, is_left) in [
+        ("opt/node-agent.py", true),
+        ("usr/local/bin/old/node-agent.py", true),
+        ("opt/usr/local/bin/node-agent.py", true),
+        ("usr/local/bin/node-agent.py", false),
+    ] {
+        let system = System::new();
+        // Another one's.
+        system.write("usr/local/bin/node-agent.py", "");
+        system.write(path, "");
+        let unit = format!("[Service]\nExecStart=/usr/bin/python3 /{path} -m h:1\n");
+        system.write(OLD_UNIT, &unit);
+        let out = system.install(&[]);
+        assert_eq!(system.has(path), is_left, "{path}");
+        assert_eq!(system.has("usr/local/bin/node-agent.py"), is_left, "{path}");
+        let told = out.lines().any(|line| line == format!("left: /{path}"));
+        assert_eq!(told, is_left, "{out}");
+        assert!(!system.has(OLD_UNIT));
+    }
+}
+
+#[test]
 fn a_node_whose_docker_is_on_tcp_stays_without_the_proxy() {
     let system = System::new();
     system.write(
@@ -93,13 +116,13 @@ fn a_node_whose_docker_is_on_tcp_stays_without_the_proxy() {
 fn an_old_configuration_that_cannot_be_read_stops_everything() {
     let system = System::new();
     system.write("etc/dm-agent.ini", "[main]\nmaster = h:1\nnonsense\n");
-    let said = system.refused(&["install"], 1);
+    let said = system.refused(&["install"], 2);
     assert!(
         said.contains("/etc/dm-agent.ini:3: ") && said.contains("nothing was done"),
         "{said}"
     );
     system.write("etc/dm-agent.ini", "[main]\nmaster = h:x\n");
-    let said = system.refused(&["install"], 1);
+    let said = system.refused(&["install"], 2);
     assert!(
         said.contains("/etc/dm-agent.ini:2: master: ") && said.contains("h:x"),
         "{said}"
@@ -146,7 +169,7 @@ fn what_its_service_was_told_and_cannot_be_understood_stops_everything() {
     ] {
         let system = System::new();
         system.old_agent("node-agent", words);
-        let said = system.refused(&["install"], 1);
+        let said = system.refused(&["install"], 2);
         assert!(
             said.contains("/etc/systemd/system/node-agent.service:2: ") && said.contains(problem),
             "{words}: {said}"

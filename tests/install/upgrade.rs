@@ -30,7 +30,7 @@ fn an_upgrade_replaces_the_program_and_the_unit_and_keeps_the_configuration() {
     // A configuration that would not start stops the upgrade before it has begun.
     system.write(PROGRAM, "the last version");
     system.write(CONFIG, "[main]\ntimeout = never\n");
-    let said = system.refused(&["install"], 1);
+    let said = system.refused(&["install"], 2);
     assert!(
         said.contains("/etc/haven-agent.ini:2: timeout: `never`")
             && said.contains("nothing was done"),
@@ -38,7 +38,7 @@ fn an_upgrade_replaces_the_program_and_the_unit_and_keeps_the_configuration() {
     );
     // So does a key that no daemon would start with.
     system.write(CONFIG, "[main]\ncolor = red\n");
-    let said = system.refused(&["install"], 1);
+    let said = system.refused(&["install"], 2);
     assert!(
         said.contains("/etc/haven-agent.ini:2: unknown key"),
         "{said}"
@@ -175,15 +175,17 @@ fn what_somebody_else_has_made_is_not_written_over() {
         system.write(path, "[Service]\nExecStart=/usr/local/bin/haven-agent\n");
         let said = system.refused(arguments, 1);
         assert!(
-            said.contains(&format!("/{path} is there")) && said.contains("nothing was done"),
+            said.contains(&format!("/{path} is there"))
+                && said.ends_with("nothing was done: remove it\n"),
             "{said}"
         );
     }
     let masked = System::new();
     fs::create_dir_all(masked.at(UNIT).parent().unwrap()).unwrap();
     symlink("/dev/null", masked.at(UNIT)).unwrap();
+    // systemctl would unmask that of this machine.
     let said = masked.refused(&["install"], 1);
-    assert!(said.contains("systemctl unmask haven-agent"), "{said}");
+    assert!(said.ends_with("nothing was done: remove it\n"), "{said}");
     // A socket that is not asked for is nobody's business.
     let system = System::new();
     system.write(SOCKET, "[Socket]\n");
@@ -192,16 +194,33 @@ fn what_somebody_else_has_made_is_not_written_over() {
 }
 
 #[test]
-fn two_at_once_are_one() {
-    let system = System::new();
-    let other = File::open(system.0.path()).unwrap();
-    other.lock().unwrap();
-    for command in ["install", "uninstall"] {
-        let said = system.refused(&[command], 1);
-        assert!(said.contains("at work"), "{said}");
+fn two_at_once_are_one_and_others_than_root_cannot_keep_it_out() {
+    for directory in ["etc", "run"] {
+        let system = System::new();
+        fs::create_dir_all(system.at(directory)).unwrap();
+        // What anybody may open.
+        let readable = ["", directory].map(|path| File::open(system.at(path)).unwrap());
+        for file in &readable {
+            file.try_lock().unwrap();
+        }
+        system.install(&[]);
+        let lock = format!("{directory}/haven-agent.lock");
+        assert!(!system.has(&lock));
+
+        system.write(&lock, "");
+        let other = File::open(system.at(&lock)).unwrap();
+        other.lock().unwrap();
+        for command in ["install", "uninstall"] {
+            let said = system.refused(&[command], 1);
+            assert!(said.contains("at work"), "{said}");
+        }
+        // A run that was killed leaves it.
+        other.unlock().unwrap();
+        system.install(&[]);
+        assert!(!system.has(&lock));
+        symlink("passwd", system.at(&lock)).unwrap();
+        system.refused(&["install"], 1);
     }
-    other.unlock().unwrap();
-    system.install(&[]);
 }
 
 #[test]
