@@ -9,7 +9,7 @@ use crate::sys::epoll::Token;
 pub struct Slab {
     places: Vec<Place>,
     vacant: Vec<u32>,
-    /// Never used twice: a verdict must not reach another client, even in a place made anew.
+    /// Not used again within 2^32 connections: a verdict must not reach another client, even in a place made anew.
     last_generation: u32,
 }
 
