@@ -13,7 +13,7 @@ use crate::proxy::Shared;
 use crate::proxy::audit::Audit;
 use crate::proxy::browser;
 use crate::proxy::mailbox::{Mailbox, Message};
-use crate::proxy::session::{Context, Over, Session};
+use crate::proxy::session::{Context, News, Over, Session};
 use crate::proxy::slab::Slab;
 use crate::proxy::supervisor::{Order, Supervisor};
 use crate::source::Source;
@@ -83,16 +83,6 @@ pub struct Worker {
     next_scan: Option<Instant>,
     last_scan: Instant,
     now: Instant,
-}
-
-/// What a session is told.
-enum News {
-    Ready(Event),
-    /// On the request at hand.
-    Verdict(Verdict),
-    /// It has gone on; the session knows whether that means something to it.
-    Time,
-    Drain,
 }
 
 impl Worker {
@@ -311,16 +301,7 @@ impl Worker {
         };
         let Some((place, outcome)) = self.with_context(client, peer, |sessions, cx| {
             let (place, side, session) = sessions.find(token)?;
-            let outcome = match news {
-                News::Ready(event) => session.ready(side, event, cx),
-                News::Verdict(verdict) => session.verdict(verdict, cx),
-                News::Time => match session.deadline() {
-                    Some(deadline) if cx.now >= deadline => session.timeout(cx),
-                    _ => Ok(()),
-                },
-                News::Drain => session.drain(cx),
-            };
-            Some((place, outcome))
+            Some((place, session.told(side, news, cx)))
         }) else {
             return;
         };

@@ -86,6 +86,18 @@ pub enum Side {
     Docker,
 }
 
+/// What a session is told.
+pub enum News {
+    /// Of one of its descriptors.
+    Ready(Event),
+    /// On the request at hand.
+    Verdict(Verdict),
+    /// It has gone on; the session knows whether that means something to it.
+    Time,
+    /// The agent is stopping.
+    Drain,
+}
+
 enum Phase {
     Handshake { deadline: Instant },
     Open,
@@ -186,55 +198,38 @@ impl Session {
 
     // ---------------------------------------------------------------- what may happen
 
-    /// Something has happened to one of the descriptors.
+    /// Acts on `news`, which are of the descriptor on that `side` where they are of one.
     ///
     /// # Errors
-    /// The session is over; so for all that follow.
-    pub fn ready(&mut self, side: Side, event: Event, cx: &mut Context<'_>) -> Result<(), Over> {
-        match side {
-            Side::Client => self.client_ready(event, cx)?,
-            Side::Docker => self.docker_ready(event, cx),
+    /// The session is over.
+    pub fn told(&mut self, side: Side, news: News, cx: &mut Context<'_>) -> Result<(), Over> {
+        match news {
+            News::Ready(event) if side == Side::Client => self.client_ready(event, cx)?,
+            News::Ready(event) => self.docker_ready(event, cx),
+            News::Verdict(verdict) => self.conn.verdict(verdict, cx.policies, cx.now),
+            News::Time if self.deadline().is_some_and(|at| cx.now >= at) => self.timeout(cx.now)?,
+            News::Time => return Ok(()),
+            News::Drain => self.conn.drain(),
         }
-        self.advance(cx)
-    }
-
-    /// The verdict on the request at hand.
-    ///
-    /// # Errors
-    /// The session is over.
-    pub fn verdict(&mut self, verdict: Verdict, cx: &mut Context<'_>) -> Result<(), Over> {
-        self.conn.verdict(verdict, cx.policies, cx.now);
-        self.advance(cx)
-    }
-
-    /// The agent is stopping.
-    ///
-    /// # Errors
-    /// The session is over.
-    pub fn drain(&mut self, cx: &mut Context<'_>) -> Result<(), Over> {
-        self.conn.drain();
         self.advance(cx)
     }
 
     /// A deadline has come.
-    ///
-    /// # Errors
-    /// The session is over.
-    pub fn timeout(&mut self, cx: &mut Context<'_>) -> Result<(), Over> {
+    fn timeout(&mut self, now: Instant) -> Result<(), Over> {
         match &self.phase {
-            Phase::Handshake { deadline } if cx.now >= *deadline => {
+            Phase::Handshake { deadline } if now >= *deadline => {
                 return Err("the TLS handshake did not end in time");
             }
-            Phase::Closing(closing) if closing.deadline().is_some_and(|at| cx.now >= at) => {
+            Phase::Closing(closing) if closing.deadline().is_some_and(|at| now >= at) => {
                 return Err("closed");
             }
-            Phase::Open => self.conn.timeout(cx.now),
+            Phase::Open => self.conn.timeout(now),
             _ => {}
         }
-        self.advance(cx)
+        Ok(())
     }
 
-    /// When [`timeout`](Session::timeout) is to be called.
+    /// When [`News::Time`] means something to it.
     pub fn deadline(&self) -> Option<Instant> {
         let own = match &self.phase {
             Phase::Handshake { deadline } => Some(*deadline),
